@@ -1,0 +1,60 @@
+# The two commands that a newcomer needs are `make demo` and `make test`.
+
+VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
+GO ?= $(shell .ci/go)
+LAB = $(GO) run ./test/lab/cmd/lab
+
+.PHONY: build demo demo-down test unit bench lint fuzz generate
+
+# The agent, static, in bin/.
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/agent ./cmd/agent
+
+# From a clean clone to documents of real containers in a real Elasticsearch.
+demo: build
+	$(GO) run ./test/lab/cmd/demo up
+
+# Removes what demo made, and nothing else.
+demo-down:
+	$(GO) run ./test/lab/cmd/demo down
+
+# Every test. As root on Debian it installs what they need.
+test: lint
+	@for tool in strace cpio; do \
+		command -v $$tool >/dev/null && continue; \
+		if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+			apt-get update -q && apt-get install -q -y --no-install-recommends $$tool || exit 1; \
+		else \
+			echo "Some tests skip without $$tool: sudo apt-get install $$tool"; \
+		fi; \
+	done
+	$(LAB) prepare
+	$(GO) test -count=1 -p 1 -timeout 60m ./...
+
+# The tests that need no engine, no Elasticsearch and no virtual machine: about a minute.
+unit:
+	$(GO) test -short ./...
+
+lint:
+	@unformatted=$$($(dir $(GO))gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# CPU time per container-sample beside the floor of the kernel, on 100 containers.
+bench:
+	$(LAB) prepare docker elasticsearch
+	$(GO) test -count=1 -timeout 30m -v -run '^$$' -bench Agent ./bench
+
+# Ten seconds of each fuzz target.
+fuzz:
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep ^Fuzz); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime 10s $$package || exit 1; \
+		done; \
+	done
+
+# METRICS.md and docs/configuration.md from the tables.
+generate:
+	$(GO) test ./shipper -run TestMetricsMarkdown -update
+	$(GO) test ./cmd/agent -run TestConfigurationReference -update
