@@ -1,0 +1,95 @@
+package cgroup
+
+import "github.com/swarmgauge/swarmgauge/metric"
+
+// v1Rows are the files of cgroup v1 (Documentation/admin-guide/cgroup-v1) that are read.
+func v1Rows(k kernel) []row {
+	return []row{
+		{name: "cpu.stat", controller: cpu, shape: shapeFlat, remedy: "a kernel with CONFIG_CFS_BANDWIDTH", keys: []key{
+			{name: "nr_periods", to: metric.CPUPeriods},
+			{name: "nr_throttled", to: metric.CPUThrottledPeriods},
+			{name: "throttled_time", to: metric.CPUThrottledTime}, // ns, unlike v2
+			{name: "nr_bursts", to: metric.CPUBursts},             // Linux 5.15
+			{name: "burst_time", to: metric.CPUBurstTime},         // ns
+		}},
+		{name: "cpu.cfs_quota_us", controller: cpu, beat: slow, limit: true, keys: one(metric.CPUQuota), remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
+		{name: "cpu.cfs_period_us", controller: cpu, beat: slow, keys: one(metric.CPUPeriod), remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
+		{name: "cpu.cfs_burst_us", controller: cpu, beat: slow, keys: one(metric.CPUBurstLimit), remedy: "Linux 5.14"},
+		{name: "cpu.shares", controller: cpu, beat: slow, keys: one(metric.CPUShares), remedy: "a kernel with CONFIG_FAIR_GROUP_SCHED"},
+
+		{name: "cpuacct.usage", controller: cpuacct, keys: one(metric.CPUUsage)},
+		{name: "cpuacct.stat", controller: cpuacct, shape: shapeFlat, keys: []key{
+			{name: "user", to: metric.CPUUser, scale: nsPerTick},
+			{name: "system", to: metric.CPUSystem, scale: nsPerTick},
+		}},
+		{name: "cpuacct.usage_percpu", controller: cpuacct, shape: shapePerCPU, keys: one(metric.CPUUsagePerCPU), remedy: "Linux 2.6.26"},
+
+		{name: "memory.usage_in_bytes", controller: memory, keys: one(metric.MemoryUsage)},
+		{name: "memory.stat", controller: memory, beat: rootSlow, shape: shapeFlat, keys: memoryStatV1(k), derived: []metric.ID{metric.MemoryWorkingSet}},
+		// The line oom_kill came with Linux 4.13; before, the file has none.
+		{name: "memory.oom_control", controller: memory, shape: shapeFlat, keys: []key{{name: "oom_kill", to: metric.MemoryOOMKills}}},
+		{name: "memory.limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryLimit)},
+		{name: "memory.soft_limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryReservation), remedy: "a kernel without PREEMPT_RT"},
+		{name: "memory.memsw.limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(rawMemoryAndSwapLimit), derived: []metric.ID{metric.MemorySwapLimit}, remedy: "the boot flag swapaccount=1"},
+		{name: "memory.max_usage_in_bytes", controller: memory, beat: slow, keys: one(metric.MemoryPeak)},
+		{name: "memory.failcnt", controller: memory, beat: slow, keys: one(metric.MemoryFailures)},
+		{name: "memory.kmem.usage_in_bytes", controller: memory, beat: slow, keys: one(metric.MemoryKernel), remedy: "a kernel with CONFIG_MEMCG_KMEM, booted without cgroup.memory=nokmem"},
+
+		// Which files have data depends on the IO scheduler: bfq counts its own, CFQ
+		// (until Linux 5.0) did, and for every other one only throttling does, which
+		// on older kernels has no recursive files.
+		{name: "blkio.bfq.io_service_bytes_recursive", controller: blockIO, group: 1, shape: shapeBlkio, keys: blkioBytes()},
+		{name: "blkio.bfq.io_serviced_recursive", controller: blockIO, group: 1, shape: shapeBlkio, keys: blkioOperations()},
+		{name: "blkio.io_service_bytes_recursive", controller: blockIO, group: 2, shape: shapeBlkio, keys: blkioBytes()},
+		{name: "blkio.io_serviced_recursive", controller: blockIO, group: 2, shape: shapeBlkio, keys: blkioOperations()},
+		{name: "blkio.throttle.io_service_bytes_recursive", controller: blockIO, group: 3, shape: shapeBlkio, keys: blkioBytes()},
+		{name: "blkio.throttle.io_serviced_recursive", controller: blockIO, group: 3, shape: shapeBlkio, keys: blkioOperations()},
+		{name: "blkio.throttle.io_service_bytes", controller: blockIO, group: 4, shape: shapeBlkio, keys: blkioBytes()},
+		{name: "blkio.throttle.io_serviced", controller: blockIO, group: 4, shape: shapeBlkio, keys: blkioOperations()},
+
+		{name: "pids.current", controller: pids, keys: one(metric.PidsCurrent)},
+		{name: "pids.max", controller: pids, beat: slow, limit: true, keys: one(metric.PidsLimit)},
+		{name: "pids.events", controller: pids, beat: slow, shape: shapeFlat, keys: []key{{name: "max", to: metric.PidsLimitHits}}, remedy: "Linux 4.8"},
+
+		{name: "cpuset.effective_cpus", controller: cpuset, beat: slow, shape: shapeList, keys: one(metric.CPUSetCPUs), remedy: "Linux 3.17"},
+	}
+}
+
+// memoryStatV1 are the keys of v1's memory.stat (cgroup-v1/memory.rst). Those that
+// begin with total_ count the descendants too, as every number of v2 does:
+//
+//	cache 10096640
+//	…
+//	hierarchical_memory_limit 67108864
+//	total_cache 10096640
+//	total_rss 61440
+//	…
+//
+// The workingset_refault keys came with Linux 5.9 and were at first multiplied by the
+// page size, on v1 alone; 6.8 states the unit of each key. Older ones are left out,
+// because a number that is 4096 times too large is worse than none.
+func memoryStatV1(k kernel) []key {
+	keys := []key{
+		{name: "total_cache", to: metric.MemoryCache},
+		{name: "total_rss", to: metric.MemoryRSS},
+		{name: "total_shmem", to: metric.MemoryShmem},
+		{name: "total_mapped_file", to: metric.MemoryMappedFile},
+		{name: "total_dirty", to: metric.MemoryDirty},
+		{name: "total_writeback", to: metric.MemoryWriteback},
+	}
+	if k.atLeast(6, 8) {
+		keys = append(keys,
+			key{name: "total_workingset_refault_anon", to: metric.MemoryRefaultsAnon},
+			key{name: "total_workingset_refault_file", to: metric.MemoryRefaultsFile})
+	}
+	return append(keys,
+		key{name: "total_swap", to: metric.MemorySwap},
+		key{name: "total_pgfault", to: metric.MemoryPageFaults},
+		key{name: "total_pgmajfault", to: metric.MemoryMajorPageFaults},
+		key{name: "total_inactive_anon", to: metric.MemoryInactiveAnon},
+		key{name: "total_active_anon", to: metric.MemoryActiveAnon},
+		key{name: "total_inactive_file", to: metric.MemoryInactiveFile},
+		key{name: "total_active_file", to: metric.MemoryActiveFile},
+		key{name: "total_unevictable", to: metric.MemoryUnevictable},
+	)
+}

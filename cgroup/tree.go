@@ -1,0 +1,234 @@
+package cgroup
+
+import (
+	"bytes"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// maxDepth is how deep below the root cgroups are followed. Docker in Docker in Docker
+// with the systemd driver stays below ten.
+const maxDepth = 12
+
+// Tree knows which cgroups there are, and tells what has changed. It belongs to the
+// goroutine of its Hierarchy.
+//
+// It walks one mount: v2's, else the first of memory, cpuacct, cpu, pids, blkio and
+// cpuset. A descriptor is kept of every directory; its number of links, which the
+// kernel keeps exact on v1 and v2, is two more than its child cgroups, so a leaf, which
+// most cgroups are, costs one fstat. A directory with children is read: children may
+// have changed while their number has not. A removed cgroup shows nowhere but in its
+// parent's directory: fstat of the kept descriptor answers as before.
+type Tree struct {
+	h    *Hierarchy
+	root *node
+	buf  []byte
+	// sweep numbers the Updates, to tell who was seen in this one.
+	sweep uint64
+	cut   int
+	// failed is the first directory of this Update that could not be read.
+	failed error
+}
+
+// node is a known cgroup.
+type node struct {
+	path  cname
+	inode uint64
+	dir   file // none when the budget was used up
+	depth int
+	// children are by name; nil for a leaf.
+	children map[string]*node
+	seen     uint64 // the sweep in which its parent showed it last
+}
+
+// direntsSize holds about 500 entries: one call for most directories.
+const direntsSize = 32 << 10
+
+// NewTree returns a Tree that knows of nothing yet. The caller closes it.
+func (h *Hierarchy) NewTree() *Tree {
+	return &Tree{h: h, buf: make([]byte, direntsSize)}
+}
+
+// Update compares the cgroups that exist with those known and calls found for each
+// that is new, parents before children, the root among them at the first time, and gone
+// for each that is no more, children before parents. A cgroup that was removed and made
+// again is gone and then found. instance is the inode number, which differs between
+// cgroups that had the same path. Without differences Update doesn't allocate.
+//
+// Systemd's mount units are left out, as cAdvisor does: they have no processes and
+// there are many.
+//
+// An error means that a directory could not be read. What was known below it is taken
+// to exist still, and everything else was compared.
+func (t *Tree) Update(found func(path string, instance uint64), gone func(path string)) error {
+	t.sweep++
+	t.cut = 0
+	t.failed = nil
+	if t.root == nil {
+		root := t.h.mounts[t.h.primary].dir
+		inode, _, errno := root.stat(&t.h.stat)
+		if errno != 0 {
+			return fmt.Errorf("reading the cgroup mount %s: %w", t.h.mounts[t.h.primary].path, errno)
+		}
+		t.root = &node{path: "/\x00", inode: inode, dir: root}
+		found(metric.Root, inode)
+	}
+	t.compare(t.root, found, gone)
+	return t.failed
+}
+
+// Cut returns how many cgroups the last Update left out because they lie deeper than
+// twelve levels, without those below them.
+func (t *Tree) Cut() int { return t.cut }
+
+// Close closes what is kept open.
+func (t *Tree) Close() {
+	if t.root != nil {
+		for _, child := range t.root.children {
+			t.forget(child, nil)
+		}
+		t.root = nil // its descriptor is the mount's
+	}
+}
+
+// compare compares the children of n with what is known, and then theirs.
+func (t *Tree) compare(n *node, found func(string, uint64), gone func(string)) {
+	dir := n.dir
+	if dir == none {
+		var errno unix.Errno
+		if dir, errno = t.mount().openDir(n.path[1:]); errno != 0 {
+			t.fail(n, errno)
+			return
+		}
+		defer dir.close()
+	}
+	inode, links, errno := dir.stat(&t.h.stat)
+	if errno != 0 {
+		t.fail(n, errno)
+		return
+	}
+	if inode != n.inode {
+		return // replaced since its parent was read: the next Update tells
+	}
+	if links == 2 && len(n.children) == 0 {
+		return
+	}
+	if n.depth == maxDepth {
+		t.cut += int(links) - 2
+		return
+	}
+	if errno := t.list(n, dir, found, gone); errno != 0 {
+		t.fail(n, errno)
+		return
+	}
+	for name, child := range n.children {
+		if child.seen != t.sweep {
+			t.forget(child, gone)
+			delete(n.children, name)
+		}
+	}
+	for _, child := range n.children {
+		t.compare(child, found, gone)
+	}
+}
+
+// list reads the directory dir of n, takes in new children and marks those seen.
+func (t *Tree) list(n *node, dir file, found func(string, uint64), gone func(string)) unix.Errno {
+	if _, err := unix.Seek(int(dir), 0, unix.SEEK_SET); err != nil {
+		return toErrno(err)
+	}
+	for {
+		got, err := unix.ReadDirent(int(dir), t.buf)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.ENOENT: // removed
+			return 0
+		case err != nil:
+			return toErrno(err)
+		case got == 0:
+			return 0
+		}
+		for b := t.buf[:got]; ; {
+			e, rest, ok := nextDirent(b)
+			if !ok {
+				break
+			}
+			b = rest
+			if !e.isDir() || bytes.HasSuffix(e.name, []byte(".mount")) {
+				continue
+			}
+			child := n.children[string(e.name)]
+			if child != nil && child.inode != e.inode {
+				t.forget(child, gone)
+				delete(n.children, string(e.name))
+				child = nil
+			}
+			if child == nil {
+				child = t.add(n, dir, string(e.name), found)
+			}
+			if child != nil {
+				child.seen = t.sweep
+			}
+		}
+	}
+}
+
+// add takes in the child of n called name. It returns nil if it is gone already.
+func (t *Tree) add(n *node, dir file, name string, found func(string, uint64)) *node {
+	fd, errno := dir.openDir(toCName(name))
+	if errno != 0 {
+		if errno != unix.ENOENT && errno != unix.ENODEV {
+			t.fail(n, errno)
+		}
+		return nil
+	}
+	inode, _, errno := fd.stat(&t.h.stat)
+	if errno != 0 {
+		fd.close()
+		t.fail(n, errno)
+		return nil
+	}
+	parent := n.path.text()
+	if n == t.root {
+		parent = ""
+	}
+	child := &node{path: toCName(parent + "/" + name), inode: inode, dir: fd, depth: n.depth + 1}
+	if !t.h.reserve(1) {
+		child.dir.close()
+	}
+	if n.children == nil {
+		n.children = make(map[string]*node)
+	}
+	n.children[name] = child
+	found(child.path.text(), inode)
+	return child
+}
+
+// forget closes n and all below it and tells that they are gone, unless gone is nil.
+func (t *Tree) forget(n *node, gone func(string)) {
+	for _, child := range n.children {
+		t.forget(child, gone)
+	}
+	if n.dir != none {
+		n.dir.close()
+		t.h.release(1)
+	}
+	if gone != nil {
+		gone(n.path.text())
+	}
+}
+
+// fail keeps the first error of an Update. A cgroup that has gone since its parent was
+// read is none.
+func (t *Tree) fail(n *node, errno unix.Errno) {
+	if t.failed == nil && errno != unix.ENOENT && errno != unix.ENODEV {
+		t.failed = fmt.Errorf("reading the cgroup %s: %w", n.path.text(), errno)
+	}
+}
+
+// mount returns the directory that is walked.
+func (t *Tree) mount() file { return t.h.mounts[t.h.primary].dir }
