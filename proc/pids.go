@@ -1,0 +1,123 @@
+package proc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"strconv"
+)
+
+// The engine's word for a container's process may be stale, and a list of processes that
+// is read in another PID namespace than the node's leaves out those that it can't name.
+// The node's procfs knows better: each process's cgroup file says where it is.
+
+// idLength is the length of a container's id, in hexadecimal digits.
+const idLength = 64
+
+// InCgroup tells whether the process pid is in the cgroup of the container with that id of
+// 64 hexadecimal digits, or in one below it that isn't another container's. It is false
+// for a process that ended. One in the agent's own cgroup isn't recognized when the agent
+// has a cgroup namespace of its own, in which that cgroup is "/"; see Self.
+func (fs *FS) InCgroup(pid int, id string) bool {
+	text, err := fs.read(pidDir(pid) + "/cgroup")
+	if err != nil {
+		return false
+	}
+	for _, path := range cgroupPaths(text) {
+		if found := containerID(path); len(found) > 0 && string(found) == id {
+			return true
+		}
+	}
+	return false
+}
+
+// PidsByContainer returns the process of each container that has the lowest id, which most
+// likely is its first. The keys are ids of 64 hexadecimal digits. It looks at every
+// process, 10 to 20 µs each, so it is for the background; it ends early, with the
+// context's error, when ctx does.
+func (fs *FS) PidsByContainer(ctx context.Context) (map[string]int, error) {
+	dir, err := os.Open(fs.root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	lowest := map[string]int{}
+	for {
+		const batch = 256
+		names, err := dir.Readdirnames(batch)
+		if errors.Is(err, io.EOF) {
+			return lowest, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			pid, err := strconv.Atoi(name)
+			if err != nil || pid <= 0 {
+				continue // not a process
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			text, err := fs.read(name + "/cgroup")
+			if err != nil {
+				continue // it ended meanwhile
+			}
+			for _, path := range cgroupPaths(text) {
+				id := containerID(path)
+				if known, ok := lowest[string(id)]; len(id) > 0 && (!ok || pid < known) {
+					lowest[string(id)] = pid
+				}
+			}
+		}
+	}
+}
+
+// cgroupPaths returns the controllers and the path in each line of a process's cgroup file
+// (cgroups(7)). There is a line for each v1 hierarchy, and one without controllers for v2:
+//
+//	4:memory:/docker/5f0e…
+//	0::/system.slice/docker-5f0e….scope
+//
+// Paths are seen from the reader's cgroup namespace, and begin with "/.." where they lie
+// outside of its root. A removed v2 cgroup that a zombie is left in has " (deleted)" after
+// its path, and isn't returned. Both slices are part of text.
+func cgroupPaths(text []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(controllers, path []byte) bool) {
+		for len(text) > 0 {
+			line, rest, whole := cutLine(text)
+			text = rest
+			hierarchy, line, ok1 := bytes.Cut(line, []byte(":"))
+			controllers, path, ok2 := bytes.Cut(line, []byte(":"))
+			_, isNumber := number(hierarchy)
+			if !whole || !ok1 || !ok2 || !isNumber || bytes.HasSuffix(path, []byte(" (deleted)")) {
+				continue
+			}
+			if !yield(controllers, path) {
+				return
+			}
+		}
+	}
+}
+
+// containerID returns the id of the innermost container in a cgroup's path: the last run
+// of exactly 64 hexadecimal digits, whatever the runtime's driver puts around it. It is
+// empty if there is none, and part of path.
+func containerID(path []byte) []byte {
+	for end := len(path); end > 0; {
+		start := end
+		for start > 0 && isHex(path[start-1]) {
+			start--
+		}
+		if end-start == idLength {
+			return path[start:end]
+		}
+		end = max(start-1, 0)
+	}
+	return nil
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
