@@ -1,0 +1,327 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/moby/moby/client"
+	"go.uber.org/zap"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// errNoSocket stands for the engine's answer where there is no socket to ask.
+var errNoSocket = errors.New("no socket was given")
+
+// retryAfter is how long an answer holds that says what is missing.
+const retryAfter = 5 * time.Second
+
+// Options say where the runtimes are. All roots are as the agent sees them, below a
+// prefix when the node's directories are mounted there.
+type Options struct {
+	// Root is the engine's data root, "/var/lib/docker" when empty. Of it only the
+	// directory containers is read, and only that has to be mounted.
+	Root string
+	// PodmanRoot is Podman's, "/var/lib/containers" when empty.
+	PodmanRoot string
+	// ContainerdRun is containerd's state directory, "/run/containerd" when empty.
+	ContainerdRun string
+	// Host is the engine's API: "unix:///var/run/docker.sock", "tcp://10.0.0.1:2376".
+	// Empty for none.
+	Host string
+	// TLS are the files to reach a tcp Host with; nil for plain HTTP.
+	TLS *TLS
+	// Log takes what happens to the connection with the engine; nil for nowhere.
+	Log *zap.Logger
+}
+
+// TLS names PEM files. They are read at each connection, and so may be renewed.
+type TLS struct {
+	// CA verifies the engine; empty for the system's authorities.
+	CA string
+	// Cert and Key are the agent's own; both or neither.
+	Cert, Key string
+}
+
+// An Engine answers who a cgroup is.
+type Engine struct {
+	root       string
+	disk       disk
+	socket     *socket // nil without a Host
+	podman     podman
+	containerd containerd
+	cache      cache
+	log        *zap.Logger
+	// dataRoot is the engine's own word of where its data is, once Node has asked.
+	dataRoot atomic.Pointer[string]
+}
+
+// New returns an Engine. Nothing needs to be there yet: neither directories nor socket.
+// The error is about a Host that can't be understood.
+func New(o Options) (*Engine, error) {
+	if o.Root == "" {
+		o.Root = "/var/lib/docker"
+	}
+	if o.PodmanRoot == "" {
+		o.PodmanRoot = "/var/lib/containers"
+	}
+	if o.ContainerdRun == "" {
+		o.ContainerdRun = "/run/containerd"
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	root := strings.TrimRight(o.Root, "/")
+	e := &Engine{
+		root:       root,
+		disk:       disk{root + "/containers"},
+		podman:     podman{dir: strings.TrimRight(o.PodmanRoot, "/") + "/storage/overlay-containers"},
+		containerd: containerd{tasks: strings.TrimRight(o.ContainerdRun, "/") + "/io.containerd.runtime.v2.task"},
+		log:        o.Log,
+	}
+	if o.Host != "" {
+		if _, err := client.ParseHostURL(o.Host); err != nil {
+			return nil, fmt.Errorf("the engine's address %q: %w", o.Host, err)
+		}
+		e.socket = newSocket(o.Host, o.TLS)
+	}
+	return e, nil
+}
+
+// Close closes the idle connections to the engine. Watch has to have returned.
+func (e *Engine) Close() {
+	if e.socket != nil {
+		e.socket.close()
+	}
+}
+
+// Inspect returns what is known of the container with that cgroup path: the same pointer
+// as before while nothing changed. Instance is left to the caller, who knows the cgroup.
+//
+// It costs some system calls while the engine's record is the same. The engine's API is
+// asked only for a container that the disk doesn't tell of, and then again only after
+// an event or some minutes. A container once known stays known while its record can't
+// be read; the error, one sentence that names the missing mount or the file, is for one
+// that isn't known, or is gone.
+func (e *Engine) Inspect(ctx context.Context, path string) (*metric.Container, error) {
+	runtime, id, ok := recognize(path)
+	if !ok {
+		return nil, fmt.Errorf("no container runtime made the cgroup %s", path)
+	}
+	switch runtime {
+	case runtimePodman:
+		return e.inspectOther(path, id, e.podman.inspect)
+	case runtimeContainerd:
+		return e.inspectOther(path, id, e.containerd.inspect)
+	case runtimeCRIO:
+		return nil, errors.New("CRI-O's records are not read: its containers are known by their ids alone")
+	}
+	return e.inspectDocker(ctx, path, id)
+}
+
+func (e *Engine) inspectDocker(ctx context.Context, path, id string) (*metric.Container, error) {
+	now := time.Now()
+	last := e.cache.get(path, now)
+	next := entry{turn: last.turn}
+	one, f, err := e.disk.open(id)
+	if err == nil {
+		defer one.close()
+		defer f.close()
+		next.stamp = f.stamp
+	}
+	if last.fresh(next.stamp, now) {
+		return last.container, last.err
+	}
+	if err == nil {
+		next.container, next.until, err = e.fromDisk(ctx, path, id, one, f, &last, now)
+	}
+	if err == nil {
+		return e.cache.put(path, next, now), nil
+	}
+	asked := errNoSocket
+	if e.socket != nil {
+		next.container, next.until, asked = e.fromSocket(ctx, path, id, now)
+	}
+	if asked == nil {
+		return e.cache.put(path, next, now), nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // says nothing of the container
+	}
+	next.until = now.Add(retryAfter)
+	// Gone it is if the source that knew it says so.
+	gone := errors.Is(asked, errNoContainer) ||
+		errors.Is(err, errNoContainer) && (e.socket == nil || last.stamp != stamp{})
+	if last.container != nil && !gone {
+		next.container = last.container
+	} else {
+		next.err = e.explain(id, err, asked)
+	}
+	return e.cache.put(path, next, now), next.err
+}
+
+// fromDisk makes the container out of its open record, and tells until when that holds.
+func (e *Engine) fromDisk(ctx context.Context, path, id string, one dir, f file, last *entry, now time.Time) (*metric.Container, time.Time, error) {
+	r, err := e.disk.record(f, id)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	c := r.container(path)
+	var until time.Time
+	if last.container != nil && last.container.NetworkMode != "" {
+		c.NetworkMode = last.container.NetworkMode
+	} else if c.NetworkMode, err = e.disk.networkMode(one); err != nil {
+		e.log.Debug("the network mode of a container is not known", zap.String("container", id), zap.Error(err))
+		until = now.Add(retryAfter)
+	}
+	if r.State.Running && r.State.Health != nil {
+		var healthUntil time.Time
+		c.Health, healthUntil = e.health(ctx, r, last, now)
+		if until.IsZero() || !healthUntil.IsZero() && healthUntil.Before(until) {
+			until = healthUntil
+		}
+	}
+	return c, until, nil
+}
+
+// health returns the health of a running container whose record is r, "" while it isn't
+// known, and until when that holds. The record alone is true only right after a probe;
+// see the type health.
+func (e *Engine) health(ctx context.Context, r *record, last *entry, now time.Time) (string, time.Time) {
+	started, probed := parseTime(r.State.StartedAt), r.probed()
+	if last.told != "" && last.toldAt.After(probed) && last.toldAt.After(started) {
+		return last.told, e.socket.recheck(now)
+	}
+	if until := probed.Add(r.nextProbe()); now.Before(until) {
+		return healthWord(r.State.Health.Status), until
+	}
+	if e.socket != nil {
+		if asked, err := e.socket.inspect(ctx, r.ID); err == nil && asked.record.State.Health != nil {
+			return healthWord(asked.record.State.Health.Status), e.socket.recheck(now)
+		}
+	}
+	if until := started.Add(r.nextProbe()); probed.IsZero() && now.Before(until) {
+		return healthWord(r.State.Health.Status), until
+	}
+	if e.socket != nil {
+		return "", now.Add(retryAfter)
+	}
+	return "", time.Time{}
+}
+
+// healthWord returns the engine's word if it is one that a health check gives.
+func healthWord(s string) string {
+	switch s {
+	case "starting", "healthy", "unhealthy":
+		return s
+	}
+	return ""
+}
+
+// fromSocket asks the engine's API, and tells until when its answer holds.
+func (e *Engine) fromSocket(ctx context.Context, path, id string, now time.Time) (*metric.Container, time.Time, error) {
+	asked, err := e.socket.inspect(ctx, id)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	c := asked.record.container(path)
+	c.NetworkMode = asked.networkMode
+	if h := asked.record.State.Health; h != nil && asked.record.State.Running {
+		c.Health = healthWord(h.Status)
+	}
+	return c, e.socket.recheck(now), nil
+}
+
+// inspectOther asks a runtime that is known from disk only.
+func (e *Engine) inspectOther(path, id string, inspect func(path, id string) (*metric.Container, error)) (*metric.Container, error) {
+	now := time.Now()
+	last := e.cache.get(path, now)
+	if last.fresh(stamp{}, now) {
+		return last.container, last.err
+	}
+	next := entry{turn: last.turn, until: now.Add(retryAfter)}
+	next.container, next.err = inspect(path, id)
+	return e.cache.put(path, next, now), next.err
+}
+
+// explain makes one sentence of why the container id isn't known, for the operator: what
+// is wrong on disk, and with the socket.
+func (e *Engine) explain(id string, disk, socket error) error {
+	if errors.Is(socket, errNoContainer) {
+		return fmt.Errorf("the engine at %s doesn't know the container %.12s: another engine runs it", e.socket.host, id)
+	}
+	dataRoot, moved := "/var/lib/docker", false
+	if told := e.dataRoot.Load(); told != nil {
+		dataRoot, moved = *told, !strings.HasSuffix(e.root, *told)
+	}
+	var why string
+	switch {
+	case errors.Is(disk, fs.ErrPermission):
+		why = disk.Error() + ": run the agent as uid 0, which needs no capability for it"
+	case errors.Is(disk, errNoContainers):
+		why = fmt.Sprintf("%s isn't there: mount %s/containers read-only into the agent at that path", e.disk.containers, dataRoot)
+	case errors.Is(disk, errNoContainer) && moved:
+		why = fmt.Sprintf("%s doesn't have the container %.12s: the engine's data root is %s, so mount %s/containers read-only into the agent", e.disk.containers, id, dataRoot, dataRoot)
+	case errors.Is(disk, errNoContainer):
+		why = fmt.Sprintf("%s doesn't have the container %.12s: another engine runs it, or this one's data root was moved (docker info tells it as Docker Root Dir)", e.disk.containers, id)
+	default:
+		why = disk.Error()
+	}
+	if e.socket != nil {
+		why += "; and " + socket.Error()
+	}
+	return errors.New(why)
+}
+
+// A Node is what the engine says of the machine and its place in the Swarm. Empty fields
+// are not known.
+type Node struct {
+	// Name is the host name, as Swarm shows it.
+	Name string
+	// EngineVersion is the engine's: "28.5.2".
+	EngineVersion string
+	// Root is the engine's data root, on the node.
+	Root string
+	// SwarmID is the Swarm node's id, "" outside a Swarm.
+	SwarmID string
+	// ClusterID is the Swarm's own id, which only managers know.
+	ClusterID string
+	// Manager tells that the node is one.
+	Manager bool
+}
+
+// Node asks the engine's API about the node. Without it, what the containers' labels say
+// is returned beside an error of one sentence. It makes the engine count its
+// containers: a call for start-up and for every few minutes.
+func (e *Engine) Node(ctx context.Context) (Node, error) {
+	var n Node
+	if task := e.cache.find(func(c *metric.Container) bool { return c.Swarm.NodeID != "" }); task != nil {
+		n.SwarmID = task.Swarm.NodeID
+	}
+	if e.socket == nil {
+		return n, errors.New("the engine's version and data root are known from its socket alone, and none was given")
+	}
+	info, err := e.socket.info(ctx)
+	if err != nil {
+		return n, err
+	}
+	n = Node{
+		Name:          clean(info.Name, maxText),
+		EngineVersion: clean(info.ServerVersion, maxText),
+		Root:          clean(info.DockerRootDir, maxText),
+		SwarmID:       clean(info.Swarm.NodeID, maxText),
+		Manager:       info.Swarm.ControlAvailable,
+	}
+	if info.Swarm.Cluster != nil {
+		n.ClusterID = clean(info.Swarm.Cluster.ID, maxText)
+	}
+	if n.Root != "" {
+		e.dataRoot.Store(&n.Root)
+	}
+	return n, nil
+}
