@@ -1,0 +1,316 @@
+// Package collector decides which cgroups are measured, when, and under whose name: the
+// loop, the targets and their history.
+//
+// One goroutine, the one that calls Run, owns all of it: one timer, one sweep over all
+// targets per interval, starting on slots of the wall clock that are the same on every
+// node. What is slow (who a container is, how full the filesystems are) happens in other
+// goroutines and comes back by channel at the next sweep. The cgroup tree says what
+// exists; a Runtime only says who it is, and the numbers never wait for it.
+//
+// It knows nothing of outputs: it gives windows of samples to a Sink.
+package collector
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/swarmgauge/swarmgauge/cgroup"
+	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/proc"
+)
+
+// Options are what a Collector works with. All fields are needed unless they say otherwise.
+type Options struct {
+	Cgroups *cgroup.Hierarchy
+	Proc    *proc.FS
+	// Host reads the node's own numbers. The Collector closes it.
+	Host    *proc.Node
+	Runtime Runtime
+	Sink    Sink
+	Log     *zap.Logger
+	// Node tells about the machine. New asks it first; then it is asked every
+	// NodeInterval, from a goroutine of its own.
+	Node func(context.Context) (*metric.Node, error)
+	// Filesystems measures the node's filesystems into the rows of a sample. It is
+	// asked every RefreshInterval, from a goroutine of its own; nil for none.
+	Filesystems func(*metric.Sample) error
+
+	// Interval is the time between sweeps: cAdvisor's -housekeeping_interval.
+	Interval time.Duration
+	// Window is the time that one document covers, a multiple of Interval.
+	Window time.Duration
+	// SlowInterval is the time between readings of the kernel's files whose numbers
+	// rarely change: limits and peaks. An update that the runtime tells of makes
+	// them be read at once.
+	SlowInterval time.Duration
+	// RefreshInterval is the time between looks at what isn't the kernel's: who a
+	// container is, how full the filesystems are.
+	RefreshInterval time.Duration
+	// NodeInterval is the time between looks at the machine itself.
+	NodeInterval time.Duration
+	// RescanInterval is the time between full listings of the cgroup tree, which
+	// don't trust what the last one saw: cAdvisor's -global_housekeeping_interval.
+	RescanInterval time.Duration
+	// History is how long samples are kept: cAdvisor's -storage_duration.
+	History time.Duration
+	// Dynamic lets a container whose numbers stand still be read less and less
+	// often, down to every MaxInterval, though always at the end of a window:
+	// cAdvisor's -allow_dynamic_housekeeping.
+	Dynamic     bool
+	MaxInterval time.Duration
+	// RuntimeOnly leaves out cgroups that no container runtime made, the node
+	// itself excepted: cAdvisor's -docker_only. RawPrefixes are paths that are
+	// measured all the same and, without RuntimeOnly, the only raw ones that are:
+	// cAdvisor's -raw_cgroup_prefix_whitelist.
+	RuntimeOnly bool
+	RawPrefixes []string
+}
+
+// Collector is the loop and what it knows. Its methods are for one goroutine, Stats
+// excepted.
+type Collector struct {
+	o    Options
+	tree *cgroup.Tree
+	node *metric.Node
+
+	targets []*target          // in the order in which they were found
+	byPath  map[string]*target // the same
+	byID    map[string]*target // those of a runtime
+	owners  map[uint64]*target // who counts a network namespace's interfaces
+
+	background *background
+	lifecycle  lifecycle
+	filesystem metric.Sample // rows of the newest measurement
+
+	self     int            // the agent's process in the node's PID namespace
+	pids     []int          // scratch
+	pidOf    map[string]int // by id, for containers that no process list shows
+	sweeps   uint64
+	interval int64     // end of the shipping interval that the sweep is in, as metric.Window.Slot
+	handed   int64     // the interval whose windows were handed over last
+	walked   bool      // the tree has been listed once: what comes now is new
+	rescan   time.Time // when the tree is listed anew
+	rescans  uint64
+	lastWalk int64
+	stats    counters
+}
+
+// New returns a Collector that has read nothing yet but who the node is.
+func New(ctx context.Context, o Options) (*Collector, error) {
+	if o.Interval <= 0 || o.Window < o.Interval || o.Window%o.Interval != 0 {
+		return nil, fmt.Errorf("the shipping interval (%v) has to be a multiple of the housekeeping interval (%v)", o.Window, o.Interval)
+	}
+	node, err := o.Node(ctx)
+	if err != nil {
+		return nil, err
+	}
+	self, err := o.Proc.Self()
+	if err != nil {
+		return nil, err
+	}
+	return &Collector{
+		o:          o,
+		node:       node,
+		tree:       o.Cgroups.NewTree(),
+		self:       self,
+		byPath:     map[string]*target{},
+		byID:       map[string]*target{},
+		owners:     map[uint64]*target{},
+		background: newBackground(o),
+		lifecycle:  newLifecycle(),
+	}, nil
+}
+
+// Run sweeps until ctx ends, then hands over what the running windows hold. It returns
+// nil then; it has no other end.
+func (c *Collector) Run(ctx context.Context) error {
+	stop := c.background.start(ctx)
+	defer stop()
+	defer c.close()
+
+	clock := newSchedule(c.o.Interval)
+	defer clock.stop()
+	for {
+		slot, err := clock.wait(ctx)
+		if err != nil {
+			c.handOver()
+			return nil
+		}
+		c.stats.late(clock.late())
+		c.sweep(slot)
+		c.stats.swept(clock.done())
+	}
+}
+
+// Once measures everything twice, apart by the interval, waits until names are known,
+// and hands over one window of each container. It is what "agent collect" runs.
+func (c *Collector) Once(ctx context.Context) error {
+	stop := c.background.start(ctx)
+	defer stop()
+	defer c.close()
+
+	c.sweep(time.Now().UnixNano())
+	timer := time.NewTimer(c.o.Interval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := c.background.settle(ctx); err != nil {
+		return err
+	}
+	slot := time.Now().UnixNano()
+	c.sweep(slot)
+	if slot%int64(c.o.Window) != 0 { // else the sweep has done it
+		c.handOver()
+	}
+	return nil
+}
+
+// sweep reads every target once. The slot is in nanoseconds since the Unix epoch.
+func (c *Collector) sweep(slot int64) {
+	c.answers()
+	window := int64(c.o.Window)
+	windowEnds := slot%window == 0
+	interval := (slot + window - 1) / window * window
+	if c.interval != 0 && interval != c.interval && c.handed != c.interval {
+		c.handOver() // the sweep at the last interval's end was missed
+	}
+	c.interval = interval
+
+	for i := 0; i < len(c.targets); {
+		t := c.targets[i]
+		if c.due(t, windowEnds) {
+			if gone := c.read(t); gone {
+				c.end(t) // takes t out of c.targets
+				continue
+			}
+		}
+		i++
+	}
+	c.walk()
+	c.identify()
+	c.lifecycle.release(c)
+	c.sweeps++
+	c.stats.targets.Store(int64(len(c.targets)))
+	if windowEnds {
+		c.handOver()
+	}
+}
+
+// walk finds the cgroups that came and went since the last sweep.
+func (c *Collector) walk() {
+	now := time.Now()
+	rescan := !c.rescan.After(now)
+	if rescan {
+		// A new tree knows nothing and so can't be wrong about anything.
+		c.tree.Close()
+		c.tree = c.o.Cgroups.NewTree()
+		c.rescan = now.Add(c.o.RescanInterval)
+		c.rescans++
+	}
+	if err := c.tree.Update(c.found, c.gone); err != nil {
+		c.o.Log.Warn("The cgroup tree can't be listed: new containers are not seen. Mount the host's /sys/fs/cgroup read-only.", zap.Error(err))
+		return
+	}
+	c.walked, c.lastWalk = true, now.UnixNano()
+	if rescan {
+		for i := 0; i < len(c.targets); {
+			if t := c.targets[i]; t.scanned != c.rescans {
+				c.end(t)
+				continue
+			}
+			i++
+		}
+	}
+}
+
+// found takes up a cgroup and reads it for the first time.
+func (c *Collector) found(path string, instance uint64) {
+	if t := c.byPath[path]; t != nil {
+		if t.container.Instance == instance {
+			t.scanned = c.rescans
+			return
+		}
+		c.end(t)
+	}
+	runtime, id, ok := c.o.Runtime.Recognize(path)
+	if outer := c.byID[id]; ok && outer != nil && strings.HasPrefix(path, outer.path()+"/") {
+		// A cgroup below the container's own (Podman's "container"): part of it.
+		runtime, id, ok = "", "", false
+	}
+	if !ok && !c.wanted(path) {
+		return
+	}
+	reader, err := c.o.Cgroups.OpenReader(path)
+	if err != nil {
+		return // gone again: news, not an error
+	}
+	t := newTarget(path, instance, runtime, id, reader, c.o.History)
+	t.begun = c.walked
+	t.phase = uint64(len(c.targets))
+	t.scanned = c.rescans
+	c.byPath[path] = t
+	if id != "" {
+		c.byID[id] = t
+	}
+	c.targets = append(c.targets, t)
+	if gone := c.read(t); gone {
+		c.end(t)
+	}
+}
+
+// wanted tells whether a cgroup of no runtime is measured.
+func (c *Collector) wanted(path string) bool {
+	if path == metric.Root {
+		return true
+	}
+	for _, prefix := range c.o.RawPrefixes {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return !c.o.RuntimeOnly && len(c.o.RawPrefixes) == 0
+}
+
+func (c *Collector) gone(path string) {
+	if t := c.byPath[path]; t != nil {
+		c.end(t)
+	}
+}
+
+// handOver gives the windows of all targets to the sink and begins new ones.
+func (c *Collector) handOver() {
+	for _, t := range c.targets {
+		if t.window.Samples == 0 {
+			continue
+		}
+		c.put(t)
+		t.window.Next()
+	}
+	c.o.Sink.Flush(c.interval)
+	c.handed = c.interval
+}
+
+// put gives the window of t, as it is, to the sink.
+func (c *Collector) put(t *target) {
+	t.window.Container = t.container
+	t.window.Slot = c.interval
+	t.window.Last.CopyFrom(t.cur)
+	c.o.Sink.Put(c.node, &t.window)
+	c.stats.windows.Add(1)
+}
+
+// close gives back every descriptor.
+func (c *Collector) close() {
+	for _, t := range c.targets {
+		t.close()
+	}
+	c.o.Host.Close()
+	c.tree.Close()
+}

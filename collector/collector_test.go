@@ -1,0 +1,582 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/cgroup"
+	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/proc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeRuntime is a Runtime whose containers are cgroups below a parent with ids for names.
+type fakeRuntime struct {
+	parent     string // other tests' containers are none of this one
+	mu         sync.Mutex
+	containers map[string]*metric.Container // by id
+	events     chan metric.Event
+}
+
+func newFakeRuntime(parent string) *fakeRuntime {
+	return &fakeRuntime{parent: parent, containers: map[string]*metric.Container{}, events: make(chan metric.Event, 100)}
+}
+
+func (f *fakeRuntime) Recognize(path string) (runtime, id string, ok bool) {
+	if id = filepath.Base(path); len(id) == 64 && strings.HasPrefix(path, "/"+f.parent+"/") {
+		return "docker", id, true
+	}
+	return "", "", false
+}
+
+func (f *fakeRuntime) Inspect(_ context.Context, path string) (*metric.Container, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.containers[filepath.Base(path)]; c != nil {
+		return c, nil
+	}
+	return nil, errors.New("no such container")
+}
+
+func (f *fakeRuntime) Watch(ctx context.Context, tell func(metric.Event)) {
+	for {
+		select {
+		case e := <-f.events:
+			tell(e)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *fakeRuntime) set(c metric.Container) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.containers[c.ID] = &c
+}
+
+// recorder is a Sink that keeps copies.
+type recorder struct {
+	windows []recorded
+	events  []metric.Event
+	flushed []int64
+}
+
+type recorded struct {
+	node        *metric.Node
+	container   *metric.Container
+	slot        int64
+	ended       bool
+	samples     int
+	cpu         uint64
+	hasCPU      bool
+	first, last metric.Sample
+	networkOf   string
+}
+
+func (r *recorder) Put(node *metric.Node, w *metric.Window) {
+	c := recorded{node: node, container: w.Container, slot: w.Slot, ended: w.Ended, samples: w.Samples, networkOf: w.NetworkOf}
+	c.cpu, c.hasCPU = w.Last.Increase(&w.First, metric.CPUUsage, 0)
+	c.first.CopyFrom(&w.First)
+	c.last.CopyFrom(&w.Last)
+	r.windows = append(r.windows, c)
+}
+
+func (r *recorder) PutEvent(_ *metric.Node, e *metric.Event) { r.events = append(r.events, *e) }
+func (r *recorder) Flush(slot int64)                         { r.flushed = append(r.flushed, slot) }
+
+func (r *recorder) of(id string) (found []recorded) {
+	for _, w := range r.windows {
+		if w.container.ID == id {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+// bench is a collector over the live kernel whose sweeps the test makes itself.
+type bench struct {
+	*Collector
+	runtime *fakeRuntime
+	sink    *recorder
+	parent  string
+	slot    int64
+}
+
+const interval = 100 * time.Millisecond
+
+func newBench(t *testing.T, change func(*Options)) *bench {
+	t.Helper()
+	parent := fmt.Sprintf("swarmgauge-test-%d-%s", os.Getpid(), strings.ToLower(t.Name()))
+	if err := makeCgroup(parent); err != nil {
+		t.Skipf("This test makes cgroups: run it as root on a machine whose /sys/fs/cgroup is writable (sudo go test ./collector): %v", err)
+	}
+	t.Cleanup(func() { removeCgroup(t, parent) })
+	fs, err := proc.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fs.Close() })
+	cgroups, err := cgroup.Open(cgroup.Options{ProcRoot: "/proc", CgroupRoot: "/sys/fs/cgroup", MaxDescriptors: 1000, DeviceName: fs.DeviceName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cgroups.Close)
+	host, err := fs.OpenNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{runtime: newFakeRuntime(parent), sink: new(recorder), parent: parent, slot: int64(interval)}
+	o := Options{
+		Cgroups: cgroups, Proc: fs, Host: host, Runtime: b.runtime, Sink: b.sink, Log: zap.NewNop(),
+		Node:     func(context.Context) (*metric.Node, error) { return &metric.Node{Name: "n1", CPUs: 2}, nil },
+		Interval: interval, Window: 5 * interval, SlowInterval: interval, RefreshInterval: interval,
+		NodeInterval: time.Hour, RescanInterval: time.Hour, History: time.Minute,
+		MaxInterval: time.Minute, RuntimeOnly: true,
+	}
+	if change != nil {
+		change(&o)
+	}
+	if b.Collector, err = New(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	stop := b.background.start(t.Context())
+	t.Cleanup(func() { stop(); b.close() })
+	return b
+}
+
+// tick makes one sweep, not at the end of a window, after all questions are answered.
+func (b *bench) tick(t *testing.T) {
+	t.Helper()
+	if err := b.background.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.slot += int64(interval)
+	if b.slot%int64(5*interval) == 0 {
+		b.slot += int64(interval)
+	}
+	b.sweep(b.slot)
+}
+
+// tickUntil makes sweeps until f is satisfied.
+func (b *bench) tickUntil(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for range 100 {
+		if b.tick(t); f() {
+			return
+		}
+		time.Sleep(interval)
+	}
+	t.Fatalf("after 10 s: %s", what)
+}
+
+// windowEnd makes the sweep at the end of a window.
+func (b *bench) windowEnd(t *testing.T) {
+	t.Helper()
+	if err := b.background.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.slot = (b.slot/int64(5*interval) + 1) * int64(5*interval)
+	b.sweep(b.slot)
+}
+
+// hierarchies are the writable mounts: each v1 controller's, or v2's.
+func hierarchies() (dirs []string) {
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		return []string{"/sys/fs/cgroup"}
+	}
+	all, _ := filepath.Glob("/sys/fs/cgroup/*")
+	for _, dir := range all {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() && filepath.Base(dir) != "unified" && filepath.Base(dir) != "systemd" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+func makeCgroup(name string) error {
+	dirs := hierarchies()
+	if len(dirs) == 0 {
+		return errors.New("no cgroup mount")
+	}
+	for _, dir := range dirs {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
+		for _, controller := range []string{"+cpu", "+memory", "+io", "+pids"} { // v2: each parent gives them on
+			// What the kernel hasn't got is refused; v1 has no such file.
+			if f, err := os.OpenFile(filepath.Join(filepath.Dir(path), "cgroup.subtree_control"), os.O_WRONLY, 0); err == nil {
+				f.WriteString(controller)
+				f.Close()
+			}
+		}
+		if filepath.Base(dir) == "cpuset" { // v1: tasks need a CPU first
+			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+				inherited, err := os.ReadFile(filepath.Join(filepath.Dir(path), file))
+				if err == nil {
+					os.WriteFile(filepath.Join(path, file), inherited, 0)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func removeCgroup(t *testing.T, name string) {
+	for _, dir := range hierarchies() {
+		top := filepath.Join(dir, name)
+		var all []string
+		filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				all = append(all, path)
+			}
+			return nil
+		})
+		for i := len(all) - 1; i >= 0; i-- {
+			for range 100 { // a killed process leaves its cgroup a moment later
+				if err := unix.Rmdir(all[i]); err == nil || err == unix.ENOENT {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if _, err := os.Stat(all[i]); err == nil {
+				t.Errorf("%s is left behind", all[i])
+			}
+		}
+	}
+}
+
+// start runs a command in a cgroup of its own below the bench's parent.
+func (b *bench) start(t *testing.T, id string, command ...string) (stop func()) {
+	t.Helper()
+	name := filepath.Join(b.parent, id)
+	if err := makeCgroup(name); err != nil {
+		t.Fatal(err)
+	}
+	// The shell waits until it is in its cgroup, so that nothing is counted elsewhere.
+	c := exec.Command("sh", append([]string{"-c", `read go; exec "$@"`, "sh"}, command...)...)
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range hierarchies() {
+		if err := os.WriteFile(filepath.Join(dir, name, "cgroup.procs"), fmt.Append(nil, c.Process.Pid), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fmt.Fprintln(in, "go")
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			c.Process.Kill()
+			c.Wait()
+			removeCgroup(t, name)
+		})
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func id(digit string) string { return strings.Repeat(digit, 64) }
+
+func TestNewContainerCountsFromZeroAndItsFlowsAddUp(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t) // what runs already
+	stop := b.start(t, id("a"), "sh", "-c", "while :; do :; done")
+	b.runtime.set(metric.Container{ID: id("a"), Name: "burner", Runtime: "docker"})
+	for range 3 {
+		for range 2 { // fewer than make a window
+			time.Sleep(interval)
+			b.tick(t)
+		}
+		b.windowEnd(t)
+	}
+	target := b.byID[id("a")]
+	if target == nil {
+		t.Fatal("the container wasn't found")
+	}
+	b.tick(t) // what happens after the last window's end
+	stop()
+	b.tick(t)
+	last, _ := target.cur.Get(metric.CPUUsage)
+	windows := b.sink.of(id("a"))
+	if len(windows) != 4 {
+		t.Fatalf("%d windows, want 3 and the last", len(windows))
+	}
+	sum := uint64(0)
+	for i, w := range windows {
+		if !w.hasCPU {
+			t.Errorf("window %d has no CPU time", i)
+		}
+		sum += w.cpu
+		if w.ended != (i == 3) {
+			t.Errorf("window %d: ended is %v", i, w.ended)
+		}
+		if w.container.Name != "burner" {
+			t.Errorf("window %d is of %q", i, w.container.Name)
+		}
+		if w.node.Name != "n1" {
+			t.Errorf("window %d is of node %q", i, w.node.Name)
+		}
+	}
+	if sum != last || sum == 0 {
+		t.Errorf("the flows add up to %d ns, the counter ended at %d", sum, last)
+	}
+	for ns, owner := range b.owners {
+		if owner == target {
+			t.Errorf("the network namespace %d is still its", ns)
+		}
+	}
+	if b.byPath[target.path()] != nil || b.byID[id("a")] != nil || slices.Contains(b.targets, target) {
+		t.Error("something of the container is left")
+	}
+}
+
+func TestContainerThatEndsAtTheEndOfAWindowHasALastOne(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("c"), "sleep", "60")
+	b.tick(t)
+	b.windowEnd(t)
+	stop()
+	b.tick(t)
+	windows := b.sink.of(id("c"))
+	if len(windows) != 2 || windows[0].ended || !windows[1].ended {
+		t.Fatalf("windows: %+v", windows)
+	}
+	if last := windows[1]; last.samples != 0 || last.cpu != 0 || last.last.Time != windows[0].last.Time {
+		t.Errorf("the last window has %d samples and %d ns of CPU time", last.samples, last.cpu)
+	}
+}
+
+func TestFoundRunningHasNoPast(t *testing.T) {
+	b := newBench(t, nil)
+	b.start(t, id("b"), "sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec sleep 60")
+	time.Sleep(500 * time.Millisecond)
+	b.tick(t)
+	b.tick(t)
+	b.windowEnd(t)
+	windows := b.sink.of(id("b"))
+	if len(windows) != 1 {
+		t.Fatalf("%d windows, want 1", len(windows))
+	}
+	total, _ := windows[0].last.Get(metric.CPUUsage)
+	if windows[0].cpu >= total {
+		t.Errorf("a flow of %d ns of %d: the time before the agent came is in it", windows[0].cpu, total)
+	}
+}
+
+func TestUnnamedContainerIsMeasuredWithTheReason(t *testing.T) {
+	b := newBench(t, nil)
+	b.start(t, id("c"), "sleep", "60")
+	b.tick(t)
+	b.tick(t)
+	b.windowEnd(t)
+	windows := b.sink.of(id("c"))
+	if len(windows) != 1 || windows[0].container.Unidentified != "no such container" || windows[0].container.DisplayName() != "/"+b.parent+"/"+id("c") {
+		t.Fatalf("got %+v", windows)
+	}
+	b.runtime.set(metric.Container{ID: id("c"), Name: "late", Runtime: "docker", Swarm: metric.Swarm{NodeID: "swarmnode"}})
+	b.tickUntil(t, "the name never came", func() bool { return b.byID[id("c")].container.Name == "late" })
+	if c := b.byID[id("c")].container; c.Unidentified != "" || c.Path == "" || c.Instance == 0 {
+		t.Errorf("identified as %+v", c)
+	}
+	if b.node.SwarmID != "swarmnode" {
+		t.Errorf("the node's Swarm id is %q", b.node.SwarmID)
+	}
+}
+
+func TestRecreatedCgroupIsAnotherContainer(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("d"), "sleep", "60")
+	b.tick(t)
+	before := b.byID[id("d")].container.Instance
+	stop()
+	b.start(t, id("d"), "sleep", "60")
+	b.tick(t)
+	if after := b.byID[id("d")]; after == nil || after.container.Instance == before || !after.begun {
+		t.Fatalf("after the restart: %+v", after)
+	}
+	if windows := b.sink.of(id("d")); len(windows) != 1 || !windows[0].ended {
+		t.Errorf("the first one's last window: %+v", windows)
+	}
+}
+
+func TestWhichCgroupsAreMeasured(t *testing.T) {
+	f := func(o Options, path string, want bool) {
+		t.Helper()
+		c := &Collector{o: o}
+		if got := c.wanted(path); got != want {
+			t.Errorf("only runtimes: %v, prefixes %q: %s is %v", o.RuntimeOnly, o.RawPrefixes, path, got)
+		}
+	}
+	f(Options{}, "/", true)
+	f(Options{}, "/system.slice/ssh.service", true)
+	f(Options{RuntimeOnly: true}, "/", true)
+	f(Options{RuntimeOnly: true}, "/system.slice", false)
+	f(Options{RuntimeOnly: true, RawPrefixes: []string{"/system.slice"}}, "/system.slice/ssh.service", true)
+	f(Options{RuntimeOnly: true, RawPrefixes: []string{"/system.slice"}}, "/user.slice", false)
+	f(Options{RawPrefixes: []string{"/system.slice"}}, "/user.slice", false)
+}
+
+func TestNetworkNamespaceIsCountedOnce(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	b.start(t, id("e"), "sleep", "60") // in the host's namespace
+	b.start(t, id("f"), "unshare", "-n", "sh", "-c", "ip link add eth0 type veth peer name eth1; exec sleep 60")
+	time.Sleep(300 * time.Millisecond)
+	b.tick(t)
+	b.windowEnd(t)
+	if windows := b.sink.of(id("e")); len(windows) != 1 || windows[0].networkOf != metric.Root {
+		t.Errorf("a container in the host's network: %+v", windows)
+	}
+	alone := b.sink.of(id("f"))
+	if len(alone) != 1 || alone[0].networkOf != "" {
+		t.Fatalf("a container with its own network: %+v", alone)
+	}
+	if v, ok := alone[0].last.Increase(&alone[0].first, metric.NetworkReceiveBytes, 0); !ok || v != 0 {
+		t.Errorf("a new container's network flow is %d, %v; it counts from zero", v, ok)
+	}
+}
+
+func TestIdleContainersAreReadLessWithDynamicHousekeeping(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Dynamic, o.MaxInterval = true, 8*interval })
+	b.start(t, id("1"), "sleep", "600")
+	reads := func(ticks int) uint64 {
+		before := b.byID[id("1")].reads
+		for range ticks {
+			b.tick(t)
+		}
+		return b.byID[id("1")].reads - before
+	}
+	b.tick(t)
+	reads(30) // settle down
+	// A machine under load charges even an idle cgroup a little now and then.
+	if n := min(reads(80), reads(80), reads(80)); n > 20 {
+		t.Errorf("an idle container was read %d times in 80 sweeps", n)
+	}
+	before := b.byID[id("1")].reads
+	b.windowEnd(t)
+	if b.byID[id("1")].reads != before+1 {
+		t.Error("the end of a window was left out")
+	}
+}
+
+func TestOnceGivesEverythingOneWindow(t *testing.T) {
+	b := newBench(t, nil)
+	b.start(t, id("2"), "sleep", "60")
+	b.runtime.set(metric.Container{ID: id("2"), Name: "one"})
+	o := b.Collector.o
+	host, err := o.Proc.OpenNode() // each collector closes its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Host = host
+	c, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if windows := b.sink.of(id("2")); len(windows) != 1 || windows[0].container.Name != "one" || !windows[0].hasCPU {
+		t.Errorf("got %+v", windows)
+	}
+}
+
+// A window lies in one slot, whether it ends with it, with its container or with the agent.
+func TestWindowsHaveTheSlotThatTheyLieIn(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("4"), "sleep", "60")
+	b.windowEnd(t)
+	full := b.slot
+	b.tick(t)
+	stop()
+	b.tick(t)
+	b.handOver()
+	slots := map[string][]int64{}
+	for _, w := range b.sink.windows {
+		slots[w.container.Path] = append(slots[w.container.Path], w.slot)
+	}
+	want := []int64{full, full + int64(b.o.Window)}
+	if got := slots[metric.Root]; !slices.Equal(got, want) {
+		t.Errorf("slots %d of the node, want %d", got, want)
+	}
+	of := b.sink.of(id("4"))
+	if len(of) != 2 || of[0].slot != want[0] || of[1].slot != want[1] || !of[1].ended {
+		t.Errorf("%d windows, want two in the slots %d, the second one the last", len(of), want)
+	}
+}
+
+// A sweep that was missed at the end of an interval doesn't join two intervals into one.
+func TestMissedSweepEndsItsWindow(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	b.windowEnd(t)
+	full := b.slot
+	b.tick(t)
+	b.tick(t)
+	b.slot = full + int64(b.o.Window) + int64(interval) // not full + one window
+	b.sweep(b.slot)
+	b.windowEnd(t)
+	var slots []int64
+	for _, w := range b.sink.windows {
+		if w.container.Path == metric.Root {
+			slots = append(slots, w.slot)
+		}
+	}
+	if want := []int64{full, full + int64(b.o.Window), full + 2*int64(b.o.Window)}; !slices.Equal(slots, want) {
+		t.Errorf("slots %d, want %d", slots, want)
+	}
+}
+
+func TestRunEndsWithItsContextAndHandsOver(t *testing.T) {
+	b := newBench(t, nil)
+	b.start(t, id("3"), "sleep", "60")
+	o := b.Collector.o
+	host, err := o.Proc.OpenNode() // each collector closes its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Host = host
+	c, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		for c.Stats().Sweeps < 3 && sleep(ctx, interval) {
+		}
+		cancel()
+	}()
+	if err := c.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.sink.of(id("3"))) == 0 || len(b.sink.flushed) == 0 {
+		t.Error("what the running windows held was not handed over")
+	}
+	if s := c.Stats(); s.Sweeps < 2 || s.Targets < 2 || s.Windows == 0 {
+		t.Errorf("stats %+v", s)
+	}
+}

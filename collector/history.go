@@ -1,0 +1,76 @@
+package collector
+
+import "github.com/swarmgauge/swarmgauge/metric"
+
+// history keeps the newest samples of one target: segments, each a whole sample and
+// what changed from sample to sample after it. A second of an ordinary container costs
+// about 100 bytes. When the oldest segment is no longer needed its memory becomes the
+// newest one's, so that a history that has filled once allocates nothing.
+type history struct {
+	segments []segment // oldest first
+	newest   metric.Sample
+	span     int64 // nanoseconds to keep
+}
+
+type segment struct {
+	first  metric.Sample
+	deltas []byte
+	count  int // samples, first included
+}
+
+// segmentSamples is how many samples a segment holds: more make the whole samples
+// cheaper, fewer give memory back sooner.
+const segmentSamples = 30
+
+// add appends s, which it copies.
+func (h *history) add(s *metric.Sample) {
+	if n := len(h.segments); n > 0 && h.segments[n-1].count < segmentSamples {
+		last := &h.segments[n-1]
+		if deltas, ok := s.AppendDelta(last.deltas, &h.newest); ok {
+			last.deltas = deltas
+			last.count++
+			h.newest.CopyFrom(s)
+			return
+		}
+	}
+	h.begin(s)
+	h.newest.CopyFrom(s)
+}
+
+// begin opens a segment with s, in the memory of the oldest if all of that is too old.
+func (h *history) begin(s *metric.Sample) {
+	if len(h.segments) > 1 && h.segments[1].first.Time <= s.Time-h.span {
+		oldest := h.segments[0]
+		copy(h.segments, h.segments[1:])
+		h.segments[len(h.segments)-1] = oldest
+	} else {
+		h.segments = append(h.segments, segment{})
+	}
+	last := &h.segments[len(h.segments)-1]
+	last.first.CopyFrom(s)
+	last.deltas, last.count = last.deltas[:0], 1
+}
+
+// each calls f with every sample that is not older than from, oldest first, until f
+// returns false. The sample is f's only during the call.
+func (h *history) each(from int64, f func(*metric.Sample) bool) {
+	var s metric.Sample
+	for i := range h.segments {
+		if i+1 < len(h.segments) && h.segments[i+1].first.Time < from {
+			continue
+		}
+		s.CopyFrom(&h.segments[i].first)
+		deltas := h.segments[i].deltas
+		for n := range h.segments[i].count {
+			if n > 0 {
+				var err error
+				if deltas, err = s.ApplyDelta(deltas); err != nil {
+					return // add wrote it: can't be
+				}
+			}
+			if s.Time >= from && !f(&s) {
+				return
+			}
+		}
+	}
+}

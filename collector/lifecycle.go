@@ -1,0 +1,227 @@
+package collector
+
+import (
+	"slices"
+	"time"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// lifecycle makes the events of containers: from what the runtime tells and, where it
+// tells nothing because its socket isn't mounted, from what the loop and the runtime's
+// files show. Both may see the same thing; it is passed on once.
+type lifecycle struct {
+	passed map[occasion]passed
+	recent map[string]recent // containers that ended a moment ago, by id
+	held   []held
+	exits  []exit
+}
+
+// occasion is what one event is about.
+type occasion struct {
+	id     string
+	action metric.Action
+}
+
+type passed struct {
+	at       time.Time
+	observed bool // seen by the loop, not told by the runtime
+}
+
+type recent struct {
+	container  *metric.Container
+	lastMinute *metric.Window // nil where there is none
+	ended      time.Time
+}
+
+// held is an event that waits: for its container's name, or for the runtime to tell the
+// same.
+type held struct {
+	event    metric.Event
+	until    time.Time
+	observed bool
+}
+
+// exit is an ended container whose exit code is looked for in the runtime's files.
+type exit struct {
+	container *metric.Container
+	unstarted bool // its start was seen, and nothing has told when it was
+	due       time.Time
+	tries     int
+}
+
+const (
+	// sameOccasion is how far apart two sources may be about the same thing.
+	sameOccasion = 10 * time.Second
+	// hold is how long an event waits for a name or for the other source.
+	hold = 2 * time.Second
+	// exitTries bounds the looks for an exit code, one each second: the engine
+	// writes it a moment after the cgroup has gone.
+	exitTries = 5
+	// remember is how long an ended container can still be named.
+	remember = time.Minute
+)
+
+func newLifecycle() lifecycle {
+	return lifecycle{passed: map[occasion]passed{}, recent: map[string]recent{}}
+}
+
+// told takes an event of the runtime. It is passed on at the end of the sweep at the
+// earliest, when the loop has seen what it tells of.
+func (l *lifecycle) told(c *Collector, e metric.Event) {
+	h := held{event: e, until: time.Now().Add(hold)}
+	if l.name(c, &h.event) && e.Action == metric.Rename && e.Container != nil && e.Container.Name != "" {
+		renamed := *h.event.Container // which may have the name from before
+		renamed.Name = e.Container.Name
+		h.event.Container = &renamed
+	}
+	l.held = append(l.held, h)
+}
+
+// observe takes an event that the loop itself has seen. It waits, because the runtime's
+// own word is better.
+func (l *lifecycle) observe(e metric.Event) {
+	l.held = append(l.held, held{event: e, until: time.Now().Add(hold), observed: true})
+}
+
+// name finds the event's container among those that have a name.
+func (l *lifecycle) name(c *Collector, e *metric.Event) bool {
+	if t := c.byID[e.ID]; t != nil && t.identity.settled {
+		e.Container = t.container
+		return true
+	}
+	if r, ok := l.recent[e.ID]; ok {
+		e.Container = r.container
+		return true
+	}
+	return false
+}
+
+// pass gives an event to the sink, unless the other source had it.
+func (l *lifecycle) pass(c *Collector, h held) {
+	at := occasion{h.event.ID, h.event.Action}
+	if last, ok := l.passed[at]; ok && last.observed != h.observed && h.event.Time.Sub(last.at).Abs() < sameOccasion {
+		return
+	}
+	l.passed[at] = passed{h.event.Time, h.observed}
+	if h.event.Action == metric.Die && l.sawEnd(&h.event) {
+		h.event.LastMinute = l.recent[h.event.ID].lastMinute
+	}
+	if h.event.Container == nil {
+		h.event.Container = &metric.Container{ID: h.event.ID}
+	}
+	c.o.Sink.PutEvent(c.node, &h.event)
+	c.stats.events.Add(1)
+}
+
+// sawEnd tells whether the loop has seen the end that the event tells of, and not only an
+// earlier one of a container that was started again.
+func (l *lifecycle) sawEnd(e *metric.Event) bool {
+	r, ok := l.recent[e.ID]
+	return ok && e.Time.Sub(r.ended).Abs() < sameOccasion
+}
+
+// ready tells whether an event of the runtime needs to wait no longer: its container has
+// a name and, if it ended, has given its last numbers.
+func (l *lifecycle) ready(c *Collector, e *metric.Event) bool {
+	if e.Container == nil && !l.name(c, e) {
+		return false
+	}
+	return e.Action != metric.Die || l.sawEnd(e)
+}
+
+// release passes on what has waited long enough, and looks for exit codes.
+func (l *lifecycle) release(c *Collector) {
+	now := time.Now()
+	waiting := l.held[:0]
+	for _, h := range l.held {
+		ready := l.ready(c, &h.event)
+		if h.until.After(now) && (h.observed || !ready) {
+			waiting = append(waiting, h)
+			continue
+		}
+		l.pass(c, h)
+	}
+	clear(l.held[len(waiting):])
+	l.held = waiting
+
+	pending := l.exits[:0]
+	for _, x := range l.exits {
+		if x.due.After(now) || !c.background.ask(question{path: x.container.Path, ended: true}) {
+			pending = append(pending, x)
+			continue
+		}
+		if x.tries++; x.tries < exitTries {
+			x.due = now.Add(time.Second)
+			pending = append(pending, x)
+		}
+	}
+	clear(l.exits[len(pending):])
+	l.exits = pending
+
+	for id, r := range l.recent {
+		if now.Sub(r.ended) > remember {
+			delete(l.recent, id)
+		}
+	}
+	for at, p := range l.passed {
+		if now.Sub(p.at) > remember {
+			delete(l.passed, at)
+		}
+	}
+}
+
+// changed compares what was known of t with what is known now.
+func (l *lifecycle) changed(t *target, before *metric.Container) {
+	now := t.container
+	if t.begun && !t.started && !now.Started.IsZero() && !behind(now) {
+		t.started = true
+		t.changed = true // its limits are all set by now
+		l.observe(metric.Event{Time: now.Started, Action: metric.Start, ID: now.ID, Container: now})
+	}
+	if before.Name != "" && now.Health != before.Health && now.Health != "" {
+		l.observe(metric.Event{Time: time.Now(), Action: metric.Health, ID: now.ID, Container: now, Health: now.Health})
+	}
+	if before.Name != "" && now.Name != before.Name {
+		l.observe(metric.Event{Time: time.Now(), Action: metric.Rename, ID: now.ID, Container: now})
+	}
+}
+
+// ended remembers a runtime's container that is gone, and looks for its exit code.
+func (l *lifecycle) ended(t *target) {
+	if t.container.ID == "" {
+		return
+	}
+	now := time.Now()
+	l.recent[t.container.ID] = recent{t.container, t.lastMinute(), now}
+	l.exits = append(l.exits, exit{container: t.container, unstarted: t.begun && !t.started, due: now})
+}
+
+// exited takes the answer to the question how a container ended.
+func (l *lifecycle) exited(c *Collector, a identified) {
+	if a.err != nil || a.container.Exit == nil {
+		return
+	}
+	i := slices.IndexFunc(l.exits, func(x exit) bool { return x.container.Path == a.path })
+	if i < 0 {
+		return // an earlier answer has told
+	}
+	x := l.exits[i]
+	l.exits = slices.Delete(l.exits, i, i+1)
+	ended := *a.container
+	ended.Path, ended.Instance = x.container.Path, x.container.Instance
+	if r, ok := l.recent[ended.ID]; ok {
+		r.container = &ended
+		l.recent[ended.ID] = r
+	}
+	if x.unstarted && !ended.Started.IsZero() {
+		l.observe(metric.Event{Time: ended.Started, Action: metric.Start, ID: ended.ID, Container: &ended})
+	}
+	l.observe(metric.Event{
+		Time:      ended.Exit.At,
+		Action:    metric.Die,
+		ID:        ended.ID,
+		Container: &ended,
+		ExitCode:  ended.Exit.Code,
+	})
+}

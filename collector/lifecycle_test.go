@@ -1,0 +1,154 @@
+package collector
+
+import (
+	"testing"
+	"time"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+func TestWhatTwoSourcesSeeIsPassedOnce(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("4"), "sleep", "60")
+	started := time.Now()
+	b.runtime.set(metric.Container{ID: id("4"), Name: "web", Started: started})
+	b.runtime.events <- metric.Event{Time: started, Action: metric.Start, ID: id("4")}
+	b.tickUntil(t, "the start event never came", func() bool { return len(b.sink.events) > 0 })
+
+	ended := time.Now()
+	b.runtime.events <- metric.Event{Time: ended, Action: metric.Die, ID: id("4"), ExitCode: 7}
+	b.runtime.set(metric.Container{ID: id("4"), Name: "web", Started: started, Exit: &metric.Exit{Code: 7, At: ended}})
+	stop()
+	b.tickUntil(t, "the exit event never came", func() bool { return len(b.sink.events) > 1 })
+	for range 30 { // the other source's word, if it were to come
+		b.tick(t)
+		time.Sleep(interval)
+	}
+	if len(b.sink.events) != 2 {
+		t.Fatalf("events: %+v", b.sink.events)
+	}
+	start, die := b.sink.events[0], b.sink.events[1]
+	if start.Action != metric.Start || start.Container.Name != "web" {
+		t.Errorf("start: %+v", start)
+	}
+	if die.Action != metric.Die || die.ExitCode != 7 || die.Container.Name != "web" {
+		t.Errorf("die: %+v", die)
+	}
+	if m := die.LastMinute; m == nil || m.Samples < 1 || !m.HasPeakMemory || m.Seconds() <= 0 {
+		t.Errorf("the minute before the end: %+v", m)
+	}
+}
+
+func TestWithoutSocketTheLoopMakesTheEvents(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("5"), "sleep", "60")
+	started := time.Now()
+	b.runtime.set(metric.Container{ID: id("5"), Name: "db", Started: started, Health: "starting"})
+	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	b.runtime.set(metric.Container{ID: id("5"), Name: "db", Started: started, Health: "healthy"})
+	b.tickUntil(t, "no health event", func() bool { return len(b.sink.events) > 1 })
+	stop()
+	b.runtime.set(metric.Container{ID: id("5"), Name: "db", Started: started, Exit: &metric.Exit{Code: 137, OOMKilled: true, At: time.Now()}})
+	b.tickUntil(t, "no exit event", func() bool { return len(b.sink.events) > 2 })
+
+	want := []metric.Action{metric.Start, metric.Health, metric.Die}
+	for i, e := range b.sink.events {
+		if e.Action != want[i] || e.Container.Name != "db" {
+			t.Errorf("event %d is %s of %q, want %s", i, e.Action, e.Container.Name, want[i])
+		}
+	}
+	if e := b.sink.events[2]; e.ExitCode != 137 || !e.Container.Exit.OOMKilled || e.LastMinute == nil {
+		t.Errorf("exit: %+v", e)
+	}
+}
+
+// testBehind runs a container whose record is first the early one, and then says that it
+// runs. The engine writes a start down a moment after the cgroup is there.
+func testBehind(t *testing.T, early metric.Container) {
+	b := newBench(t, func(o *Options) { o.RefreshInterval = time.Hour })
+	b.tick(t)
+	early.ID, early.Name = id("7"), "late"
+	b.runtime.set(early)
+	stop := b.start(t, id("7"), "sleep", "60")
+	defer stop()
+	b.tickUntil(t, "never named", func() bool { c := b.byID[id("7")]; return c != nil && c.identity.settled })
+	started := time.Now()
+	b.runtime.set(metric.Container{ID: id("7"), Name: "late", State: "running", Started: started})
+	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	if e := b.sink.events[0]; e.Action != metric.Start || !e.Time.Equal(started) {
+		t.Errorf("got %s at %v, want a start at %v", e.Action, e.Time, started)
+	}
+}
+
+func TestFirstStartIsSeenWhenItIsWritten(t *testing.T) {
+	testBehind(t, metric.Container{State: "created"})
+}
+
+func TestNewStartIsNotTakenForTheLastOne(t *testing.T) {
+	testBehind(t, metric.Container{State: "exited", Started: time.Now().Add(-time.Hour), Exit: &metric.Exit{At: time.Now()}})
+}
+
+// A container that ends before the engine's record of its start was read has both events
+// in their order, and they name the cgroup that it was.
+func TestShortContainerStartsAndDies(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.RefreshInterval = time.Hour })
+	b.tick(t)
+	b.runtime.set(metric.Container{ID: id("9"), Name: "short", State: "created"})
+	stop := b.start(t, id("9"), "sleep", "60")
+	b.tickUntil(t, "never named", func() bool { c := b.byID[id("9")]; return c != nil && c.identity.settled })
+	instance := b.byID[id("9")].container.Instance
+	started := time.Now()
+	stop()
+	b.runtime.set(metric.Container{ID: id("9"), Name: "short", State: "exited", Started: started, Exit: &metric.Exit{Code: 7, At: started.Add(time.Millisecond)}})
+	b.tickUntil(t, "no two events", func() bool { return len(b.sink.events) > 1 })
+	start, die := b.sink.events[0], b.sink.events[1]
+	if start.Action != metric.Start || !start.Time.Equal(started) {
+		t.Errorf("first %s at %v, want a start at %v", start.Action, start.Time, started)
+	}
+	if die.Action != metric.Die || die.ExitCode != 7 || die.Container.Instance != instance || instance == 0 {
+		t.Errorf("then %s %d of instance %d, want die 7 of instance %d", die.Action, die.ExitCode, die.Container.Instance, instance)
+	}
+}
+
+// An end that is written down before the cgroup has gone makes no second start of it.
+func TestEndIsKnownBeforeTheCgroupGoes(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("d"), "sleep", "60")
+	started := time.Now()
+	b.runtime.set(metric.Container{ID: id("d"), Name: "db", State: "running", Started: started})
+	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	b.runtime.set(metric.Container{ID: id("d"), Name: "db", State: "exited", Started: started, Exit: &metric.Exit{At: time.Now()}})
+	b.tickUntil(t, "the end is not known", func() bool { return b.byID[id("d")].container.Exit != nil })
+	stop()
+	b.tickUntil(t, "no die event", func() bool { return len(b.sink.events) > 1 })
+	if e := b.sink.events[1]; e.Action != metric.Die {
+		t.Errorf("the start is followed by %s", e.Action)
+	}
+}
+
+func TestRenameTellsTheNewName(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	b.runtime.set(metric.Container{ID: id("b"), Name: "before"})
+	stop := b.start(t, id("b"), "sleep", "60")
+	defer stop()
+	b.tickUntil(t, "never named", func() bool { c := b.byID[id("b")]; return c != nil && c.identity.settled })
+	b.runtime.events <- metric.Event{Time: time.Now(), Action: metric.Rename, ID: id("b"), Container: &metric.Container{ID: id("b"), Name: "behind"}}
+	b.tickUntil(t, "no rename event", func() bool { return len(b.sink.events) > 0 })
+	if e := b.sink.events[0]; e.Container.Name != "behind" || e.Container.Instance == 0 {
+		t.Errorf("renamed to %q, instance %d", e.Container.Name, e.Container.Instance)
+	}
+}
+
+func TestEventOfAnUnknownContainerIsPassedWithItsID(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	b.runtime.events <- metric.Event{Time: time.Now(), Action: metric.Die, ID: id("6"), ExitCode: 1}
+	b.tickUntil(t, "the event never came", func() bool { return len(b.sink.events) > 0 })
+	if e := b.sink.events[0]; e.ID != id("6") || e.Container == nil || e.Container.ID != id("6") {
+		t.Errorf("got %+v", e)
+	}
+}

@@ -1,0 +1,60 @@
+package collector
+
+import (
+	"context"
+	"time"
+)
+
+// schedule wakes its owner at the slots: the instants whose time since the Unix epoch
+// is a multiple of the interval. Slots are of the wall clock, so that all nodes sample
+// together; the waiting is on the monotonic clock, so that a clock that is set doesn't
+// make a sweep too many. A sweep that takes too long makes slots be missed, never
+// overlap.
+type schedule struct {
+	interval int64
+	timer    *time.Timer
+	next     int64     // the slot waited for
+	due      time.Time // the same on the monotonic clock
+	woke     time.Time
+}
+
+func newSchedule(interval time.Duration) *schedule {
+	s := &schedule{interval: int64(interval), timer: time.NewTimer(time.Hour)}
+	s.arm(time.Now())
+	return s
+}
+
+// arm sets the timer for the first slot after now.
+func (s *schedule) arm(now time.Time) {
+	s.next = (now.UnixNano()/s.interval + 1) * s.interval
+	wait := time.Duration(s.next - now.UnixNano())
+	s.due = now.Add(wait)
+	s.timer.Reset(wait)
+}
+
+// wait returns the slot when it has come, or the error of ctx.
+func (s *schedule) wait(ctx context.Context) (slot int64, err error) {
+	select {
+	case <-s.timer.C:
+		s.woke = time.Now()
+		return s.next, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// late returns by how much the last wait came back after its slot. Both instants are of
+// the monotonic clock: a clock that was set in between is not lateness.
+func (s *schedule) late() time.Duration { return s.woke.Sub(s.due) }
+
+// done ends the work on the slot and waits for the next one. It returns how long the
+// work took and how many slots have passed since the one that was worked on, because
+// of the work or because the process didn't run.
+func (s *schedule) done() (took time.Duration, missed int64) {
+	now := time.Now()
+	took, missed = now.Sub(s.woke), int64(now.Sub(s.due))/s.interval
+	s.arm(now)
+	return took, missed
+}
+
+func (s *schedule) stop() { s.timer.Stop() }

@@ -1,0 +1,62 @@
+package collector
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what the loop says of itself. All numbers but Targets, LastSweep and
+// Duration only grow.
+type Stats struct {
+	// Sweeps counts finished sweeps, Missed the slots that passed during one.
+	Sweeps, Missed int64
+	// LastSweep is when the last sweep ended, zero before the first.
+	LastSweep time.Time
+	// Duration is how long the last sweep took, Total all of them together.
+	Duration, Total time.Duration
+	// Late is by how much the last sweep began after its slot, LateMost the worst.
+	Late, LateMost time.Duration
+	// Targets is how many cgroups are measured now.
+	Targets int64
+	// Samples counts readings of a cgroup that entered a window, Windows those that
+	// were handed to the sink, Ended the cgroups that went, Events the events.
+	Samples, Windows, Ended, Events int64
+	// EventsLost counts events that came faster than the loop took them.
+	EventsLost int64
+}
+
+// counters are the loop's side of Stats: written by the loop, read by anybody.
+type counters struct {
+	sweeps, missedSlots, lastSweep, duration, total, lateness, lateMost atomic.Int64
+	targets, samples, windows, ended, events                            atomic.Int64
+}
+
+func (c *counters) late(d time.Duration) {
+	c.lateness.Store(int64(d))
+	c.lateMost.Store(max(c.lateMost.Load(), int64(d)))
+}
+
+func (c *counters) swept(took time.Duration, missed int64) {
+	c.missedSlots.Add(missed)
+	c.duration.Store(int64(took))
+	c.total.Add(int64(took))
+	c.lastSweep.Store(time.Now().UnixNano())
+	c.sweeps.Add(1)
+}
+
+// Stats returns the numbers of now. Any goroutine may call it.
+func (c *Collector) Stats() Stats {
+	s := &c.stats
+	stats := Stats{
+		Sweeps: s.sweeps.Load(), Missed: s.missedSlots.Load(),
+		Duration: time.Duration(s.duration.Load()), Total: time.Duration(s.total.Load()),
+		Late: time.Duration(s.lateness.Load()), LateMost: time.Duration(s.lateMost.Load()),
+		Targets: s.targets.Load(), Samples: s.samples.Load(), Windows: s.windows.Load(),
+		Ended: s.ended.Load(), Events: s.events.Load(),
+		EventsLost: c.background.eventsLost.Load(),
+	}
+	if at := s.lastSweep.Load(); at != 0 {
+		stats.LastSweep = time.Unix(0, at)
+	}
+	return stats
+}

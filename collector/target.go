@@ -1,0 +1,193 @@
+package collector
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/swarmgauge/swarmgauge/cgroup"
+	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/proc"
+)
+
+// target is one cgroup that is measured.
+type target struct {
+	container *metric.Container // as published; replaced, never changed
+	inspected *metric.Container // what the runtime last said
+	reader    *cgroup.Reader
+	net       *proc.Net // nil while there is none
+
+	cur, prev *metric.Sample // the newest two; swapped at each reading
+	window    metric.Window
+	history   history
+
+	begun   bool   // the agent saw it begin: its counters began at zero
+	started bool   // and has told when that was
+	phase   uint64 // spreads the slow readings of many targets over the sweeps
+	reads   uint64
+	changed bool   // its limits may have been changed: they are read next
+	netRead bool   // prev has interfaces read
+	scanned uint64 // the last full listing of the tree that showed it
+
+	wait, idle uint64 // dynamic housekeeping: sweeps to wait, and last wait
+
+	identity identity
+}
+
+// identity is the state of asking who a target is.
+type identity struct {
+	due     time.Time
+	asked   bool // under way
+	misses  int
+	settled bool // it has a name
+}
+
+func newTarget(path string, instance uint64, runtime, id string, reader *cgroup.Reader, history_ time.Duration) *target {
+	t := &target{
+		container: &metric.Container{Path: path, Instance: instance, Runtime: runtime, ID: id},
+		reader:    reader,
+		cur:       new(metric.Sample),
+		prev:      new(metric.Sample),
+		history:   history{span: int64(history_)},
+	}
+	if id != "" {
+		t.container.Unidentified = "not asked yet"
+	}
+	return t
+}
+
+func (t *target) path() string { return t.container.Path }
+
+func (t *target) close() {
+	t.reader.Close()
+	if t.net != nil {
+		t.net.Close()
+	}
+}
+
+// due tells whether t is read in this sweep.
+func (c *Collector) due(t *target, windowEnds bool) bool {
+	if t.wait == 0 || windowEnds {
+		return true
+	}
+	t.wait--
+	return false
+}
+
+// settling is for how many readings limits are not expected to stay: a runtime makes a
+// cgroup, and sets its limits a moment later.
+const settling = 2
+
+// read takes one sample of t. It reports whether the cgroup is gone, and then leaves
+// the last good sample in place.
+func (c *Collector) read(t *target) (gone bool) {
+	t.cur, t.prev = t.prev, t.cur
+	t.cur.CopyFrom(t.prev)
+	t.cur.Time = time.Now().UnixNano()
+	slowEvery := uint64(max(1, c.o.SlowInterval/c.o.Interval))
+	slow := t.reads < settling || t.changed || (c.sweeps+t.phase)%slowEvery == 0
+	t.changed = false
+
+	if err := t.reader.Read(t.cur, slow); errors.Is(err, cgroup.ErrGone) {
+		t.cur, t.prev = t.prev, t.cur
+		return true
+	}
+	hadNet := t.netRead
+	if t.path() == metric.Root {
+		if err := c.o.Host.Read(t.cur, slow); err != nil {
+			c.o.Log.Warn("some numbers of the node are missing", zap.Error(err))
+		}
+		c.copyFilesystems(t.cur)
+		t.netRead = true
+	} else {
+		t.netRead = c.readNet(t, slow)
+	}
+	t.cur.DropEmptyRows()
+
+	switch {
+	case t.reads == 0 && t.begun:
+		t.prev.CopyFrom(t.cur)
+		t.prev.Zero()
+		t.prev.Time = c.lastWalk
+		t.window.First.CopyFrom(t.prev)
+	case t.reads == 0:
+		// Found running: its past is unknown.
+		t.prev.CopyFrom(t.cur)
+		t.window.First.CopyFrom(t.cur)
+	default:
+		// A device or interface that wasn't there a moment ago begins at zero.
+		for _, first := range [...]*metric.Sample{t.prev, &t.window.First} {
+			first.AddMissingRows(metric.PerDevice, t.cur)
+			if hadNet || t.begun {
+				first.AddMissingRows(metric.PerInterface, t.cur)
+			}
+		}
+	}
+	t.history.add(t.cur)
+	if t.reads > 0 || t.begun {
+		t.window.Observe(t.prev, t.cur)
+		c.stats.samples.Add(1)
+	}
+	t.reads++
+	c.relax(t)
+	return false
+}
+
+// relax sets how long an idle target may wait, as cAdvisor's dynamic housekeeping does:
+// twice as long each time that nothing changed, from anew once something did.
+func (c *Collector) relax(t *target) {
+	if !c.o.Dynamic || t.path() == metric.Root {
+		return
+	}
+	if t.cur.SameNumbers(t.prev) {
+		most := uint64(max(1, c.o.MaxInterval/c.o.Interval))
+		t.idle = min(max(1, 2*t.idle), most)
+		t.wait = t.idle - 1
+	} else {
+		t.idle, t.wait = 0, 0
+	}
+}
+
+// lastMinute returns what t did in the minute before its newest sample, or since it was
+// first seen; nil if there is one sample only.
+func (t *target) lastMinute() *metric.Window {
+	w := &metric.Window{Container: t.container, Ended: true, NetworkOf: t.window.NetworkOf}
+	var prev metric.Sample
+	t.history.each(t.cur.Time-int64(time.Minute), func(s *metric.Sample) bool {
+		if w.First.Time == 0 {
+			w.First.CopyFrom(s)
+		} else {
+			w.Observe(&prev, s)
+		}
+		prev.CopyFrom(s)
+		return true
+	})
+	if w.Samples == 0 {
+		return nil
+	}
+	w.Last.CopyFrom(&prev)
+	return w
+}
+
+// end gives the last window of a cgroup that is gone to the sink and forgets it.
+func (c *Collector) end(t *target) {
+	t.window.Ended = true
+	if t.reads > 0 { // if not in this window: that it was the last has to be told
+		c.put(t)
+	}
+	t.close()
+	for i := range c.targets {
+		if c.targets[i] == t {
+			c.targets = append(c.targets[:i], c.targets[i+1:]...)
+			break
+		}
+	}
+	delete(c.byPath, t.path())
+	if c.byID[t.container.ID] == t {
+		delete(c.byID, t.container.ID)
+	}
+	c.disown(t)
+	c.lifecycle.ended(t)
+	c.stats.ended.Add(1)
+}
