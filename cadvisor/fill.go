@@ -1,0 +1,230 @@
+package cadvisor
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// Fill makes v say what the sample s says of the container c. It keeps neither of them
+// (strings are shared, and immutable) and allocates only for rows and devices that v has
+// not held before. Network is nil when s has no interfaces, which is so for cgroups
+// without a network namespace of their own.
+func (v *ContainerStats) Fill(c *metric.Container, s *metric.Sample) {
+	v.Timestamp = time.Unix(0, s.Time).UTC()
+	v.fillCPU(s)
+	v.fillDiskIO(s)
+	v.fillMemory(s)
+	v.fillNetwork(s)
+	v.fillFilesystem(s)
+	v.TaskStats = TaskStats{}
+	v.CPUSet = CPUSet{}
+	v.OOMEvents = number(s, metric.MemoryOOMKills, 0)
+	v.Health.Status = c.Health
+}
+
+// number returns what cAdvisor would print: zero for what was not read. So it does for
+// what exceeds a signed 64-bit integer: no kernel means such a number, and Elasticsearch
+// would refuse the whole document for it.
+func number(s *metric.Sample, id metric.ID, row int) uint64 {
+	if n, read := s.GetRow(id, row); read && n <= math.MaxInt64 {
+		return n
+	}
+	return 0
+}
+
+// resize returns list with n elements, in its own memory if that suffices. The
+// elements' contents are left over from earlier use.
+func resize[T any](list []T, n int) []T {
+	if n <= cap(list) {
+		return list[:n]
+	}
+	return make([]T, n)
+}
+
+func (v *ContainerStats) fillCPU(s *metric.Sample) {
+	perCPU := v.CPU.Usage.PerCPU
+	if s.Read(metric.PerCPU) {
+		perCPU = resize(perCPU, s.Rows(metric.PerCPU))
+		for row := range perCPU {
+			perCPU[row] = number(s, metric.CPUUsagePerCPU, row)
+		}
+	} else {
+		perCPU = perCPU[:0]
+	}
+	v.CPU = CPU{
+		Usage: CPUUsage{
+			Total:  number(s, metric.CPUUsage, 0),
+			PerCPU: perCPU,
+			User:   number(s, metric.CPUUser, 0),
+			System: number(s, metric.CPUSystem, 0),
+		},
+		CFS: CFS{
+			Periods:          number(s, metric.CPUPeriods, 0),
+			ThrottledPeriods: number(s, metric.CPUThrottledPeriods, 0),
+			ThrottledTime:    number(s, metric.CPUThrottledTime, 0),
+			BurstsPeriods:    number(s, metric.CPUBursts, 0),
+			BurstTime:        number(s, metric.CPUBurstTime, 0),
+		},
+		PSI: PSI{Full: stall(s, metric.PressureCPUFull), Some: stall(s, metric.PressureCPUSome)},
+	}
+}
+
+// stall reads the four numbers of a pressure line, which stand in a row in the table:
+// total (ns), avg10, avg60, avg300 (hundredths of a percent).
+func stall(s *metric.Sample, total metric.ID) Stall {
+	return Stall{
+		Total:  number(s, total, 0) / 1000,
+		Avg10:  float64(number(s, total+1, 0)) / 100,
+		Avg60:  float64(number(s, total+2, 0)) / 100,
+		Avg300: float64(number(s, total+3, 0)) / 100,
+	}
+}
+
+func (v *ContainerStats) fillDiskIO(s *metric.Sample) {
+	v.DiskIO = DiskIO{
+		IOServiceBytes: v.perDisk(v.DiskIO.IOServiceBytes[:0], s,
+			metric.DiskReadBytes, metric.DiskWriteBytes, metric.DiskDiscardBytes),
+		IOServiced: v.perDisk(v.DiskIO.IOServiced[:0], s,
+			metric.DiskReadOperations, metric.DiskWriteOperations, metric.DiskDiscardOperations),
+		PSI: PSI{Full: stall(s, metric.PressureIOFull), Some: stall(s, metric.PressureIOSome)},
+	}
+}
+
+// perDisk appends the devices of which reads or writes were read.
+func (v *ContainerStats) perDisk(list []PerDisk, s *metric.Sample, read, write, discard metric.ID) []PerDisk {
+	for row := range s.Rows(metric.PerDevice) {
+		_, hasRead := s.GetRow(read, row)
+		_, hasWrite := s.GetRow(write, row)
+		if !hasRead && !hasWrite {
+			continue
+		}
+		key := s.Key(metric.PerDevice, row)
+		list = append(list, PerDisk{
+			Device: v.devicePath(key.Name),
+			Major:  uint64(key.Major),
+			Minor:  uint64(key.Minor),
+			Stats: DiskStats{
+				Discard: number(s, discard, row),
+				Read:    number(s, read, row),
+				Write:   number(s, write, row),
+			},
+		})
+	}
+	return list
+}
+
+// devicePath returns "/dev/<name>", and "" for a name that is only numbers ("259:0").
+func (v *ContainerStats) devicePath(name string) string {
+	if path, known := v.deviceNames[name]; known {
+		return path
+	}
+	path := ""
+	if !strings.Contains(name, ":") {
+		path = "/dev/" + name
+	}
+	if v.deviceNames == nil {
+		v.deviceNames = make(map[string]string)
+	}
+	v.deviceNames[name] = path
+	return path
+}
+
+func (v *ContainerStats) fillMemory(s *metric.Sample) {
+	faults := MemoryFaults{
+		PgFault:    number(s, metric.MemoryPageFaults, 0),
+		PgMajFault: number(s, metric.MemoryMajorPageFaults, 0),
+	}
+	v.Memory = Memory{
+		Usage:                 number(s, metric.MemoryUsage, 0),
+		MaxUsage:              number(s, metric.MemoryPeak, 0),
+		Cache:                 number(s, metric.MemoryCache, 0),
+		RSS:                   number(s, metric.MemoryRSS, 0),
+		Swap:                  number(s, metric.MemorySwap, 0),
+		MappedFile:            number(s, metric.MemoryMappedFile, 0),
+		WorkingSet:            number(s, metric.MemoryWorkingSet, 0),
+		TotalActiveFile:       number(s, metric.MemoryActiveFile, 0),
+		TotalInactiveFile:     number(s, metric.MemoryInactiveFile, 0),
+		FileDirty:             number(s, metric.MemoryDirty, 0),
+		FileWriteback:         number(s, metric.MemoryWriteback, 0),
+		PgScan:                number(s, metric.MemoryPagesScanned, 0),
+		PgSteal:               number(s, metric.MemoryPagesReclaimed, 0),
+		WorkingsetRefaultFile: number(s, metric.MemoryRefaultsFile, 0),
+		WorkingsetRefaultAnon: number(s, metric.MemoryRefaultsAnon, 0),
+		Failcnt:               number(s, metric.MemoryFailures, 0),
+		Kernel:                number(s, metric.MemoryKernel, 0),
+		ContainerData:         faults,
+		HierarchicalData:      faults,
+		PSI:                   PSI{Full: stall(s, metric.PressureMemoryFull), Some: stall(s, metric.PressureMemorySome)},
+		Events: MemoryEvents{
+			High: number(s, metric.MemoryHighEvents, 0),
+			Max:  number(s, metric.MemoryMaxEvents, 0),
+		},
+	}
+}
+
+func (v *ContainerStats) fillNetwork(s *metric.Sample) {
+	if !s.Read(metric.PerInterface) {
+		v.Network = nil
+		return
+	}
+	list := resize(v.network.Interfaces, s.Rows(metric.PerInterface))
+	for row := range list {
+		list[row] = Interface{
+			Name:      s.Key(metric.PerInterface, row).Name,
+			RxBytes:   number(s, metric.NetworkReceiveBytes, row),
+			RxPackets: number(s, metric.NetworkReceivePackets, row),
+			RxErrors:  number(s, metric.NetworkReceiveErrors, row),
+			RxDropped: number(s, metric.NetworkReceiveDropped, row),
+			TxBytes:   number(s, metric.NetworkTransmitBytes, row),
+			TxPackets: number(s, metric.NetworkTransmitPackets, row),
+			TxErrors:  number(s, metric.NetworkTransmitErrors, row),
+			TxDropped: number(s, metric.NetworkTransmitDropped, row),
+		}
+	}
+	v.network = Network{Interface: list[0], Interfaces: list}
+	v.Network = &v.network
+}
+
+func (v *ContainerStats) fillFilesystem(s *metric.Sample) {
+	v.Filesystem = resize(v.Filesystem, s.Rows(metric.PerFilesystem))
+	for row := range v.Filesystem {
+		key := s.Key(metric.PerFilesystem, row)
+		_, hasInodes := s.GetRow(metric.FilesystemInodes, row)
+		f := Filesystem{
+			Device:     key.Name,
+			Type:       filesystemType(key.Type),
+			Capacity:   number(s, metric.FilesystemCapacity, row),
+			Usage:      number(s, metric.FilesystemUsed, row),
+			Available:  number(s, metric.FilesystemAvailable, row),
+			HasInodes:  hasInodes,
+			Inodes:     number(s, metric.FilesystemInodes, row),
+			InodesFree: number(s, metric.FilesystemInodesFree, row),
+		}
+		if disk := s.RowByDevice(metric.PerDevice, key.Major, key.Minor); disk >= 0 {
+			const sector, millisecond = 512, 1e6
+			f.ReadsCompleted = number(s, metric.DiskReadOperations, disk)
+			f.ReadsMerged = number(s, metric.DiskReadsMerged, disk)
+			f.SectorsRead = number(s, metric.DiskReadBytes, disk) / sector
+			f.ReadTime = number(s, metric.DiskReadTime, disk) / millisecond
+			f.WritesCompleted = number(s, metric.DiskWriteOperations, disk)
+			f.WritesMerged = number(s, metric.DiskWritesMerged, disk)
+			f.SectorsWritten = number(s, metric.DiskWriteBytes, disk) / sector
+			f.WriteTime = number(s, metric.DiskWriteTime, disk) / millisecond
+			f.IOInProgress = number(s, metric.DiskInFlight, disk)
+			f.IOTime = number(s, metric.DiskIOTime, disk) / millisecond
+			f.WeightedIOTime = number(s, metric.DiskWeightedIOTime, disk) / millisecond
+		}
+		v.Filesystem[row] = f
+	}
+}
+
+// filesystemType returns cAdvisor's word: how it measures, not what the kernel mounted.
+func filesystemType(kernel string) string {
+	if kernel == "zfs" {
+		return "zfs"
+	}
+	return "vfs"
+}
