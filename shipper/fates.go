@@ -1,0 +1,208 @@
+package shipper
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+)
+
+// fate is what becomes of a document, or of a request, after Elasticsearch's answer.
+type fate uint8
+
+const (
+	// delivered: stored now.
+	delivered fate = iota
+	// exists: a document with that _id is there already (409). For a batch that was
+	// tried before it is the lost answer of that attempt, and means delivered; for
+	// a batch that never was, another document owns the _id, and ours is buried
+	// with an alarm instead of being taken for stored.
+	exists
+	// again: the server can't now; the same bytes later. Also every answer that
+	// doesn't tell whether the request was carried out: the _ids make it harmless.
+	again
+	// hold: nothing will pass until somebody repairs something. Keep everything,
+	// say what is wrong, and try one batch now and then.
+	hold
+	// split: the request is too large; both halves of it for themselves.
+	split
+	// bisect: the request as a whole was refused, and perhaps one document of it is
+	// to blame; both halves of it for themselves.
+	bisect
+	// refused: this document will never be accepted. It is buried in the dead-letter
+	// directory, unless so much is refused that the fault must lie in the
+	// configuration: see judge.
+	refused
+)
+
+// rule is one row of the tables of fates. The first row that fits decides.
+type rule struct {
+	// status is an HTTP status, or its class: 5 stands for 500 to 599; 0 fits all.
+	status int
+	// kind is Elasticsearch's error.type; "" fits all.
+	kind string
+	fate fate
+	// advice says what is wrong and what repairs it; "" where the server's own
+	// reason says it.
+	advice string
+}
+
+// itemFates says what becomes of one document of a _bulk request, by the status and the
+// error type of its item. Sources: the exceptions' own status() in Elasticsearch 7.17
+// and 8.19, and what those versions were seen to answer.
+var itemFates = [...]rule{
+	{200, "", delivered, ""},
+	{201, "", delivered, ""},
+	{409, "version_conflict_engine_exception", exists, ""},
+
+	// Overload and fail-over: passes by itself. A node that flooded its disk says
+	// 429 cluster_block_exception since 7.x and 403 before.
+	{429, "cluster_block_exception", hold, "Elasticsearch has made the index read-only because its disk is almost full (flood-stage watermark): free disk space there"},
+	{429, "", again, ""},
+	{5, "", again, ""},
+
+	// What an operator repairs.
+	{403, "cluster_block_exception", hold, "the index is blocked for writing: lift the block (index.blocks.*) or free disk space on the Elasticsearch nodes"},
+	{403, "", hold, "the user may not write to the index: it needs the privileges create_doc and auto_configure on it"},
+	{401, "", hold, "Elasticsearch doesn't accept the credentials: check the user and its password file, or the API key file"},
+	{404, "index_not_found_exception", hold, "the index doesn't exist and may not be created automatically: allow it in action.auto_create_index, or give the user auto_configure"},
+	{404, "", hold, ""},
+	{400, "invalid_alias_name_exception", hold, "an index with the plain name of the prefix is in the way of the alias, probably written by cAdvisor: delete or reindex it, or choose another -storage_driver_es_index"},
+	{400, "index_closed_exception", hold, "the day's index is closed: open it, or delete it"},
+	{400, "invalid_index_name_exception", hold, "-storage_driver_es_index isn't a valid name of an index: lower case, without spaces and \\/*?\"<>|,#:"},
+	{400, "validation_exception", hold, "the cluster has as many shards as it allows: delete old indices or raise cluster.max_shards_per_node"},
+
+	// What never will be accepted: document_parsing_exception, mapper_parsing_exception,
+	// strict_dynamic_mapping_exception, illegal_argument_exception and the like.
+	{4, "", refused, ""},
+	{0, "", again, ""},
+}
+
+// requestFates says what becomes of a whole request, by its HTTP status. Rows with a
+// kind are for answers that carry an Elasticsearch error.
+var requestFates = [...]rule{
+	{200, "", delivered, ""},
+	{413, "", split, ""},
+	{429, "", again, ""},
+	{408, "", again, ""},
+	{425, "", again, ""},
+	{5, "", again, ""},
+	{401, "", hold, "Elasticsearch doesn't accept the credentials: check the user and its password file, or the API key file"},
+	{403, "cluster_block_exception", hold, "Elasticsearch is blocked for writing: lift the block or free disk space there"},
+	{403, "", hold, "Elasticsearch or a proxy forbids the request: the user needs the privileges create_doc and auto_configure on the indices"},
+	{407, "", hold, "a proxy wants credentials: set NO_PROXY for Elasticsearch, or give the proxy's in HTTPS_PROXY"},
+	{404, "", hold, "there is no _bulk at this address: check host, port and path of -storage_driver_es_host"},
+	{405, "", hold, "whatever answers at this address doesn't take _bulk: check host, port and path of -storage_driver_es_host"},
+	{406, "", hold, "the server doesn't take application/x-ndjson: it isn't Elasticsearch 7.17 or newer"},
+	{415, "", hold, "the server doesn't take gzipped application/x-ndjson: it isn't Elasticsearch 7.17 or newer, or http.compression is off in between"},
+	{400, "", bisect, ""},
+	{3, "", hold, "the address redirects elsewhere: give the final address in -storage_driver_es_host"},
+	{4, "", hold, ""},
+	{0, "", again, ""},
+}
+
+// decide returns the first row of the table that fits.
+func decide(table []rule, status int, kind string) *rule {
+	for i := range table {
+		r := &table[i]
+		if (r.status == 0 || r.status == status || r.status == status/100) && (r.kind == "" || r.kind == kind) {
+			return r
+		}
+	}
+	return &table[len(table)-1]
+}
+
+// transportFate says what becomes of a request that got no answer. Nearly always it is
+// not known whether the server carried it out; what TLS refuses, waits for an operator.
+func transportFate(err error) (fate, string) {
+	var (
+		unknown  x509.UnknownAuthorityError
+		hostname x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		verify   *tls.CertificateVerificationError
+		record   tls.RecordHeaderError
+		alert    tls.AlertError
+	)
+	switch {
+	case errors.Is(err, errProduct), errors.Is(err, errSecret):
+		return hold, ""
+	case errors.As(err, &unknown):
+		return hold, "the certificate of Elasticsearch is signed by an authority that isn't trusted here: give its CA file"
+	case errors.As(err, &hostname):
+		return hold, "the certificate of Elasticsearch is for another host name: use the name that stands in it"
+	case errors.As(err, &invalid):
+		return hold, "the certificate of Elasticsearch isn't valid now: renew it, or check both clocks"
+	case errors.As(err, &verify):
+		return hold, "the certificate of Elasticsearch can't be verified: check the CA file"
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return hold, "Elasticsearch doesn't speak TLS at this address: use http:// or the right port"
+	case errors.As(err, &alert):
+		return hold, "Elasticsearch ended the TLS handshake: check the CA file and its client certificate settings"
+	}
+	return again, ""
+}
+
+// problem is one document that wasn't simply stored.
+type problem struct {
+	// doc is the document's place in the batch, from 0.
+	doc    int
+	fate   fate
+	status int
+	// kind and reason are Elasticsearch's error.type and error.reason; advice is ours.
+	kind, reason, advice string
+}
+
+// sentence says what happened to the document, for an operator.
+func (p *problem) sentence() string {
+	said := p.kind
+	if p.reason != "" {
+		said += ": " + p.reason
+	}
+	if p.advice == "" {
+		return said
+	}
+	return p.advice + " (" + said + ")"
+}
+
+// The share of a batch beyond which refusals are taken for a fault of the configuration,
+// and the number of batches that have to be delivered meanwhile to prove that they are
+// not: a batch of one bad document is refused as a whole, too.
+const (
+	refusedShare    = 10 // percent
+	provenByBatches = 10
+)
+
+// judge says what becomes of a batch of docs documents in which there were problems:
+// delivered (all of it has come to an end; what is refused and what exists unexpectedly
+// is to be buried), again, or hold. culprit is the problem that decided, or nil.
+//
+// The batch is kept whole until all of it has come to an end, and is sent again as it is,
+// rather than cut down to the items that are left: what is stored by then answers 409,
+// which costs the server a lookup and us nothing; a batch that shrinks would have to be
+// rewritten on disk, durably, for each answer.
+//
+// healthy tells that many other batches were delivered since this one was first refused.
+func judge(problems []problem, docs int, healthy bool) (fate, *problem) {
+	var waits, held, bad *problem
+	refusals := 0
+	for i := range problems {
+		switch p := &problems[i]; p.fate {
+		case again:
+			waits = p
+		case hold:
+			held = p
+		case refused:
+			refusals++
+			bad = p
+		}
+	}
+	switch {
+	case held != nil:
+		return hold, held
+	case refusals*100 > docs*refusedShare && !healthy:
+		return hold, bad
+	case waits != nil:
+		return again, waits
+	}
+	return delivered, nil
+}

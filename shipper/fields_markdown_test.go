@@ -1,0 +1,76 @@
+package shipper
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// metricsMarkdown returns the text of METRICS.md, made from the metric table and Fields.
+func metricsMarkdown() []byte {
+	var b strings.Builder
+	b.WriteString(`# Metrics
+
+Generated from the table in ` + "`metric/table.go`" + ` and the fields in ` + "`shipper/fields.go`" + `; don't edit.
+
+A number that was not read is absent from a document, never zero. A **counter**'s field is its
+increase over the document's interval (` + "`sample.interval_seconds`" + `), so that sums are right under any
+grouping and restarts make no spikes; it is absent when the counter started anew or the beginning
+of the interval isn't known. A **gauge**'s field is its value at the end of the interval.
+Numbers above 2^63-1 are left out.
+
+Documents of a container carry the numbers per container under ` + "`container.`" + `, and those per
+interface and per device summed up, under the same prefix; documents of the node carry them under
+` + "`host.`" + ` together with the numbers per node. In sums over devices, devices that are made of
+others (dm-*, md*, loop*) are left out where there are others, so that nothing counts twice.
+The node's interfaces, devices and filesystems have documents of their own, under
+` + "`interface.`, `device.` and `filesystem.`" + `. A container that shares a network namespace with
+another one, or with the node, has no network numbers: they are counted there.
+
+Pressure averages (avg10, avg60, avg300) and numbers per CPU are in cAdvisor's ` + "`container_stats`" + ` only.
+`)
+	for per := range metric.Per(metric.NumPer) {
+		fmt.Fprintf(&b, "\n## Per %s\n\n", per)
+		b.WriteString("| Field | Kind | Stored in | Shown in | Meaning |\n|---|---|---|---|---|\n")
+		for id := per.First(); id < per.First()+metric.ID(per.Width()); id++ {
+			d := metric.Describe(id)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", fieldNames(id, d.Field), d.Kind, d.Unit, d.Unit.Shown(), d.Help)
+		}
+	}
+	b.WriteString("\n## Derived\n\n| Field | Type | Unit | Meaning |\n|---|---|---|---|\n")
+	for _, f := range derivedFields {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Help)
+	}
+	b.WriteString("\n## Identity\n\n| Field | Type | Unit | Meaning |\n|---|---|---|---|\n")
+	for _, f := range identityFields {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Help)
+	}
+	b.WriteString(`
+## cAdvisor's numbers
+
+` + "`container_stats`" + ` has cAdvisor's v1 layout, whole. What is not read there prints zero, as it does in
+cAdvisor; its counters are totals. These can be aggregated:
+
+`)
+	for _, f := range cadvisorFields() {
+		if f.Type != Opaque {
+			fmt.Fprintf(&b, "- `%s` (%s)\n", f.Name, f.Type)
+		}
+	}
+	return []byte(b.String())
+}
+
+// fieldNames returns the fields under which documents show id.
+func fieldNames(id metric.ID, field string) string {
+	var list []string
+	for _, scope := range scopes {
+		if scope.has(id) {
+			list = append(list, "`"+scope.prefix+field+"`")
+		}
+	}
+	if list == nil {
+		return field + " (not in documents)"
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,301 @@
+package shipper
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+	"github.com/elastic/go-elasticsearch/v8/esapi"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	headerTimeout  = 30 * time.Second // until the first byte of an answer
+	requestTimeout = 60 * time.Second // for all of it
+	maxRetryAfter  = 5 * time.Minute  // a server that asks for more is asked sooner
+	maxAnswer      = 64 << 20         // bytes of an answer that are read
+)
+
+// errProduct means that something else than Elasticsearch answered.
+var errProduct = errors.New("what answers isn't Elasticsearch (the header X-Elastic-Product is missing): check -storage_driver_es_host; for OpenSearch, or behind a proxy that removes the header, set -es-product-check=false")
+
+// sender makes requests to Elasticsearch, one attempt each: retries, and what an answer
+// means, are its caller's. It knows nothing of files or batches. Its methods may be
+// called at once.
+//
+// The requests are those of go-elasticsearch's esapi, over its transport, which has the
+// pool of nodes with their dead times. Retries inside it are off, because they don't wait
+// and don't know Retry-After; its compression is off, because the body is compressed
+// already. Package elasticsearch itself stays out: it would add nothing but the typed API,
+// which takes minutes to compile.
+type sender struct {
+	client   *elastictransport.Client
+	pipeline string
+	secrets  *secrets
+	tls      *reloadingTransport // nil if the caller brought a transport of its own
+	product  bool                // require Elasticsearch's product header
+}
+
+// newSender returns a sender for the addresses in the options. Nothing is sent yet.
+func newSender(o *Options) (*sender, error) {
+	s := &sender{product: !o.NoProductCheck, pipeline: o.Pipeline, secrets: &secrets{
+		user:     o.Username,
+		password: watchedFile{path: o.PasswordFile},
+		apiKey:   watchedFile{path: o.APIKeyFile},
+	}}
+	var urls []*url.URL
+	for _, a := range o.Addresses {
+		if !strings.Contains(a, "://") {
+			a = "http://" + a
+		}
+		u, err := url.Parse(a)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("the address of Elasticsearch %q isn't an http or https URL", redacted(a, u))
+		}
+		u.Path = strings.TrimRight(u.Path, "/")
+		urls = append(urls, u)
+	}
+	roundTripper := o.Transport
+	if roundTripper == nil {
+		s.tls = &reloadingTransport{ca: watchedFile{path: o.CAFile}, insecure: o.InsecureTLS}
+		roundTripper = s.tls
+	}
+	client, err := elastictransport.NewClient(
+		elastictransport.WithURLs(urls...),
+		elastictransport.WithTransport(roundTripper),
+		elastictransport.WithUserAgent("swarmgauge/"+o.Version),
+		elastictransport.WithDisableRetry(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("making the client of Elasticsearch: %w", err)
+	}
+	s.client = client
+	return s, nil
+}
+
+// redacted returns the address without a password that may stand in it.
+func redacted(address string, u *url.URL) string {
+	if u != nil {
+		return u.Redacted()
+	}
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		return "…" + address[at:]
+	}
+	return address
+}
+
+// close ends what the client does in the background and gives idle connections back.
+func (s *sender) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.client.Close(ctx) // a pool that takes longer has nothing that matters any more
+	if s.tls != nil {
+		s.tls.close()
+	}
+}
+
+// reply is an answer to one request.
+type reply struct {
+	status     int
+	retryAfter time.Duration // 0 if the server didn't say
+	body       []byte        // the caller's memory
+	warning    string        // the header of that name
+}
+
+// bulkTimeout is how long Elasticsearch waits for a shard before it says 503.
+const bulkTimeout = 30 * time.Second
+
+// bulkFilter is what an answer to _bulk has to tell. Its items are matched by their
+// position, so each has to leave something: its status does.
+func bulkFilter() []string {
+	return []string{"errors", "items.*.status", "items.*.error.type", "items.*.error.reason", "items.*.failure_store"}
+}
+
+// sendBulk sends one gzipped _bulk body. The answer is appended to dst[:0].
+func (s *sender) sendBulk(ctx context.Context, member, dst []byte) (reply, error) {
+	return s.do(ctx, func(header http.Header) esapi.Request {
+		header.Set("Content-Type", "application/x-ndjson")
+		header.Set("Content-Encoding", "gzip")
+		return esapi.BulkRequest{
+			Body: bytes.NewReader(member), Header: header,
+			Pipeline: s.pipeline, Timeout: bulkTimeout, FilterPath: bulkFilter(),
+		}
+	}, dst)
+}
+
+// do makes the request that is built around a header with credentials. The answer is
+// appended to dst[:0]. An error means that it isn't known whether the server carried it
+// out, unless transportFate says otherwise.
+func (s *sender) do(ctx context.Context, build func(http.Header) esapi.Request, dst []byte) (r reply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	header := http.Header{"Accept": {"application/json"}}
+	authorization, err := s.secrets.authorization()
+	if err != nil {
+		return r, err
+	}
+	if authorization != "" {
+		header.Set("Authorization", authorization)
+	}
+	res, err := build(header).Do(ctx, s.client)
+	if err != nil {
+		if f, _ := transportFate(err); f == hold && s.tls != nil {
+			s.tls.suspect()
+		}
+		return r, err
+	}
+	defer res.Body.Close()
+	r.status, r.warning = res.StatusCode, res.Header.Get("Warning")
+	r.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
+	r.body, err = readAll(dst[:0], res.Body)
+	if err != nil {
+		return r, err
+	}
+	if r.status == http.StatusUnauthorized {
+		s.secrets.suspect()
+	}
+	if s.product && r.status/100 == 2 && res.Header.Get("X-Elastic-Product") != "Elasticsearch" {
+		return r, errProduct
+	}
+	return r, nil
+}
+
+// readAll appends all that r has to dst.
+func readAll(dst []byte, r io.Reader) ([]byte, error) {
+	for {
+		if len(dst) == cap(dst) {
+			dst = append(dst, 0)[:len(dst)]
+		}
+		n, err := r.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+		if len(dst) > maxAnswer {
+			return dst, fmt.Errorf("an answer of more than %d bytes", maxAnswer)
+		}
+	}
+}
+
+// retryAfter reads the header Retry-After (RFC 9110, 10.2.3): seconds, or a date.
+func retryAfter(v string, now time.Time) time.Duration {
+	var wait time.Duration
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(v); err == nil {
+		wait = at.Sub(now)
+	}
+	return min(max(wait, 0), maxRetryAfter)
+}
+
+// newTransport returns a transport for few long-lived connections.
+func newTransport(config *tls.Config) *http.Transport {
+	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       config,
+		TLSHandshakeTimeout:   connectTimeout,
+		ResponseHeaderTimeout: headerTimeout,
+		ExpectContinueTimeout: time.Second,
+		MaxIdleConnsPerHost:   maxLanes + 1,
+		IdleConnTimeout:       90 * time.Second,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// bulkAnswer is what filter_path leaves of the answer to _bulk.
+type bulkAnswer struct {
+	Errors *bool `json:"errors"`
+	Items  []struct {
+		Create *struct {
+			Status       int          `json:"status"`
+			Error        elasticError `json:"error"`
+			FailureStore string       `json:"failure_store"`
+		} `json:"create"`
+	} `json:"items"`
+}
+
+// elasticError is Elasticsearch's error object.
+type elasticError struct {
+	Type     string        `json:"type"`
+	Reason   string        `json:"reason"`
+	CausedBy *elasticError `json:"caused_by"`
+}
+
+// root returns the innermost cause, which is what went wrong.
+func (e *elasticError) root() *elasticError {
+	for e.CausedBy != nil {
+		e = e.CausedBy
+	}
+	return e
+}
+
+// errUnreadable means that the answer doesn't tell what became of the request.
+var errUnreadable = errors.New("the answer to _bulk can't be read")
+
+// decodeBulk reads the answer to a _bulk request of docs documents, the first of which is
+// number first in its batch. It appends a problem for each document that isn't simply
+// stored, and counts those that went to a failure store instead of the index.
+func decodeBulk(body []byte, first, docs int, problems []problem) (_ []problem, failureStore int, err error) {
+	// The usual answer, without an allocation: all is well, and for all of them.
+	if bytes.HasPrefix(body, []byte(`{"errors":false,`)) && bytes.HasSuffix(body, []byte("]}")) &&
+		bytes.Count(body, []byte(`{"create":{"status":201}}`)) == docs {
+		return problems, 0, nil
+	}
+	var a bulkAnswer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return problems, 0, fmt.Errorf("%w: %v", errUnreadable, err)
+	}
+	if len(a.Items) != docs || a.Errors == nil {
+		return problems, 0, fmt.Errorf("%w: %d items for %d documents", errUnreadable, len(a.Items), docs)
+	}
+	start := len(problems)
+	for i := range a.Items {
+		item := a.Items[i].Create
+		if item == nil || item.Status == 0 {
+			return problems[:start], 0, fmt.Errorf("%w: item %d has no status", errUnreadable, i)
+		}
+		if item.FailureStore == "used" {
+			failureStore++
+		}
+		r := decide(itemFates[:], item.Status, item.Error.Type)
+		if r.fate == delivered {
+			continue
+		}
+		problems = append(problems, problem{
+			doc: first + i, fate: r.fate, status: item.Status,
+			kind: item.Error.Type, reason: item.Error.Reason, advice: r.advice,
+		})
+	}
+	return problems, failureStore, nil
+}
+
+// decodeError returns the error that the body of a refused request tells of; both fields
+// are empty when it isn't Elasticsearch's.
+func decodeError(body []byte) (e elasticError) {
+	var a struct {
+		Error json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(body, &a) != nil {
+		return e
+	}
+	if json.Unmarshal(a.Error, &e) != nil {
+		json.Unmarshal(a.Error, &e.Reason) // older servers say it in a plain string
+	}
+	return e
+}

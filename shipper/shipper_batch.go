@@ -1,0 +1,104 @@
+package shipper
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+	"time"
+)
+
+// The bounds of a batch: far below Elasticsearch's http.max_content_length (100 MiB),
+// and below the body limits that proxies in front of it usually have.
+const (
+	maxDocs = 5000
+	maxRaw  = 5 << 20 // bytes, uncompressed
+)
+
+// lastMilli is the last millisecond of the year 9999, the last one with a name in an
+// index YYYY.MM.DD; it also fits the 48 bits that an _id has for the time.
+const lastMilli = 253402300799999
+
+// Batch is the body of one _bulk request while it is being written: action lines and
+// documents in turn. The names it gives to documents, _index and _id, are part of the
+// body and never change: that is what makes a second delivery harmless.
+//
+// It belongs to one goroutine at a time.
+type Batch struct {
+	prefix string
+	epoch  uint64
+	seq    uint64
+	slot   int64 // ns since the Unix epoch
+	docs   int   // documents with measurements
+	gaps   int   // gap documents
+	body   []byte
+
+	day   int64 // days since the Unix epoch that index is for
+	index []byte
+}
+
+// reset empties the batch and gives it its number.
+func (b *Batch) reset(epoch, seq uint64) {
+	b.epoch, b.seq = epoch, seq
+	b.docs, b.gaps, b.slot = 0, 0, 0
+	b.body = b.body[:0]
+}
+
+// Action appends the action line of one more document whose timestamp is unixMilli, in
+// milliseconds since the Unix epoch, and returns the body for the caller to append the
+// document to: one line of JSON, without the newline. Source takes it back.
+//
+// The index is <prefix>-YYYY.MM.DD in UTC by the document's own time, so that the same
+// document always meets the same index: Elasticsearch keeps _ids unique within an index
+// only (elastic/elasticsearch#44794). The _id is the base64url of 21 bytes, big endian:
+// 48 bits of milliseconds, 64 of the spool's epoch, 40 of the batch's sequence number,
+// 16 of the document's place in the batch. The time leads, because Lucene skips the
+// segments whose range of ids excludes the new one.
+func (b *Batch) Action(unixMilli int64) []byte {
+	ms := min(max(unixMilli, 0), lastMilli)
+	if day := ms / 86400e3; b.index == nil || day != b.day {
+		b.day = day
+		b.index = append(append(b.index[:0], b.prefix...), '-')
+		b.index = time.UnixMilli(ms).UTC().AppendFormat(b.index, "2006.01.02")
+	}
+	var id [24]byte
+	binary.BigEndian.PutUint64(id[0:], uint64(ms)<<16)
+	binary.BigEndian.PutUint64(id[6:], b.epoch)
+	binary.BigEndian.PutUint64(id[14:], b.seq<<24)
+	binary.BigEndian.PutUint16(id[19:], uint16(b.docs+b.gaps))
+
+	dst := append(b.body, `{"create":{"_index":"`...)
+	dst = append(dst, b.index...)
+	dst = append(dst, `","_id":"`...)
+	dst = base64.RawURLEncoding.AppendEncode(dst, id[:21])
+	return append(dst, "\"}}\n"...)
+}
+
+// Source takes the body back that Action gave out, with the document appended.
+func (b *Batch) Source(body []byte) {
+	b.body = append(body, '\n')
+	b.docs++
+}
+
+// gap is Source for a gap document.
+func (b *Batch) gap(body []byte) {
+	b.body = append(body, '\n')
+	b.gaps++
+}
+
+// full tells that the batch has to be closed before the next document.
+func (b *Batch) full() bool { return b.docs+b.gaps >= maxDocs || len(b.body) >= maxRaw }
+
+// name returns the name under which the spool keeps the batch.
+func (b *Batch) name() batchName {
+	return batchName{seq: b.seq, slot: b.slot / int64(time.Millisecond), docs: b.docs, gaps: b.gaps}
+}
+
+// appendID is for messages: the batch's sequence number as its file name has it.
+func appendID(dst []byte, seq uint64) []byte {
+	const width = 16
+	start := len(dst)
+	dst = append(dst, "0000000000000000"...)
+	hex := strconv.AppendUint(make([]byte, 0, width), seq, 16)
+	copy(dst[start+width-len(hex):], hex)
+	return dst
+}

@@ -1,0 +1,133 @@
+package shipper
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// counts is what the shipper's goroutines count. All of it may be used at once.
+type counts struct {
+	sampled, batches                         atomic.Int64
+	indexed, gapsIndexed, batchesDelivered   atomic.Int64
+	duplicatesExpected, duplicatesUnexpected atomic.Int64
+	requests, retried, dead, failureStore    atomic.Int64
+
+	mu          sync.Mutex // guards what follows
+	trouble     string
+	troubleAt   time.Time
+	held        bool
+	lastError   string
+	lastErrorAt time.Time
+}
+
+// setTrouble notes why nothing is delivered, "" when something is.
+func (c *counts) setTrouble(sentence string, held bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sentence == "" {
+		c.trouble, c.troubleAt, c.held = "", time.Time{}, false
+		return
+	}
+	if c.trouble == "" {
+		c.troubleAt = time.Now()
+	}
+	c.trouble, c.held = sentence, held
+	c.lastError, c.lastErrorAt = sentence, time.Now()
+}
+
+// fail notes an error that concerns one batch only.
+func (c *counts) fail(sentence string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastError, c.lastErrorAt = sentence, time.Now()
+}
+
+// Stats is what a Shipper has done since its start, and what it holds. While nothing is
+// on its way,
+//
+//	Sampled + Found = Indexed + Pending + Dead + the sum of Dropped
+//
+// holds to the document, gap documents not counted.
+type Stats struct {
+	// Sampled counts the documents that were put, Batches those that were stored.
+	Sampled, Batches int64
+	// Found counts the documents that earlier runs had left on disk.
+	Found int64
+	// Indexed counts documents that Elasticsearch has, GapsIndexed gap documents.
+	Indexed, GapsIndexed int64
+	// DuplicatesExpected counts documents that turned out to be there from an
+	// attempt whose answer was lost; DuplicatesUnexpected those whose _id another
+	// document had: each is a fault, and the document is among Dead.
+	DuplicatesExpected, DuplicatesUnexpected int64
+	// Requests counts _bulk requests, Retried attempts after which a batch was kept.
+	Requests, Retried int64
+	// Dead counts documents that were refused and moved to the dead-letter directory.
+	Dead int64
+	// FailureStore counts documents that Elasticsearch took into its failure store
+	// instead of the index.
+	FailureStore int64
+	// Dropped counts documents that will never be indexed, by reason: "budget",
+	// "memory", "behind", "damaged".
+	Dropped map[string]int64
+	// Pending counts the documents on their way: being encoded, waiting for the
+	// disk, on disk or in memory.
+	Pending int64
+	// SpoolBatches and SpoolBytes are on disk, MemoryBytes in memory instead.
+	SpoolBatches            int
+	SpoolBytes, MemoryBytes int64
+	// Oldest is the end of the oldest interval that waits; zero when none does.
+	Oldest time.Time
+	// Alien counts entries of the spool directory that aren't batches.
+	Alien int
+
+	// Degraded tells that something isn't as it should be: the disk fails, an alarm
+	// was raised, or delivery is held.
+	Degraded bool
+	// Trouble says why nothing is delivered now, "" when it is, and since when; Held
+	// tells that it waits for somebody to repair something.
+	Trouble      string
+	TroubleSince time.Time
+	Held         bool
+	// DiskFault says why batches are kept in memory, "" when they aren't.
+	DiskFault      string
+	DiskFaultSince time.Time
+	// LastError is the newest of all errors, which may be over.
+	LastError   string
+	LastErrorAt time.Time
+}
+
+// Stats returns the counts of this moment. It may be called at any time by any goroutine.
+func (s *Shipper) Stats() Stats {
+	c := s.counts
+	v := Stats{
+		Sampled: c.sampled.Load(), Batches: c.batches.Load(),
+		Indexed: c.indexed.Load(), GapsIndexed: c.gapsIndexed.Load(),
+		DuplicatesExpected: c.duplicatesExpected.Load(), DuplicatesUnexpected: c.duplicatesUnexpected.Load(),
+		Requests: c.requests.Load(), Retried: c.retried.Load(), Dead: c.dead.Load(),
+		FailureStore: c.failureStore.Load(),
+		Dropped:      make(map[string]int64, losses),
+	}
+	a, content := s.spool.account()
+	v.Found = int64(a.found)
+	v.Alien = a.alien
+	lost := int64(0)
+	for reason, n := range a.lost {
+		if loss(reason) != lostRefused {
+			v.Dropped[loss(reason).String()] = int64(n)
+			lost += int64(n)
+		}
+	}
+	v.SpoolBatches, v.SpoolBytes, v.MemoryBytes = content.batches, content.bytes, int64(content.memoryBytes)
+	if content.oldest != 0 {
+		v.Oldest = time.UnixMilli(content.oldest)
+	}
+	v.Pending = v.Sampled + v.Found - v.Indexed - v.Dead - lost
+	v.DiskFault, v.DiskFaultSince = a.fault, a.faultAt
+	c.mu.Lock()
+	v.Trouble, v.TroubleSince, v.Held = c.trouble, c.troubleAt, c.held
+	v.LastError, v.LastErrorAt = c.lastError, c.lastErrorAt
+	c.mu.Unlock()
+	v.Degraded = v.DiskFault != "" || v.Held || v.DuplicatesUnexpected > 0 || v.FailureStore > 0
+	return v
+}

@@ -1,0 +1,825 @@
+package shipper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// ErrLocked is returned by New when another process holds the spool.
+var ErrLocked = errors.New("the spool is in use by another agent")
+
+// errNoRoom means that the spool may not grow and holds nothing that it could drop.
+var errNoRoom = errors.New("no room")
+
+const (
+	memoryLimit  = 16 << 20         // bytes that are kept in memory while the disk fails
+	reserveLimit = 1 << 30          // bytes of the file system that stay free, at most
+	reserveShare = 20               // … and at least a 20th of it, if that is less
+	statfsEvery  = 5 * time.Second  // how long an answer about free space is believed
+	writeTries   = 3                // new files for one batch before the disk counts as failed
+	diskBackoff  = 10 * time.Second // the longest wait before a failed disk is tried again
+	deadDir      = "dead"
+	liveDir      = "q"
+)
+
+// state says who has a batch at the moment.
+type state uint8
+
+const (
+	ready  state = iota // nobody
+	busy                // a lane that sends it
+	moving              // the publisher, which deletes or replaces it
+)
+
+// entry is one batch in the spool. 40 bytes: a full gigabyte of the smallest files is a
+// quarter of a million of them.
+type entry struct {
+	batchName
+	allocated int32 // bytes on disk, in blocks of 512
+	state     state
+	inMemory  bool
+	// attempted tells that Elasticsearch may have it already: it was sent before, or
+	// was found on disk at start.
+	attempted bool
+}
+
+// spool keeps batches until they are acknowledged: a directory with one file for each,
+// whose content is the exact gzipped body of a _bulk request. There is no other record:
+// no ledger, no cursor, nothing that could disagree with the files after a crash.
+// Publishing is a rename, acknowledging an unlink.
+//
+// It has a budget; what exceeds it drops the oldest batches, counts them, and says so in
+// a gap document. While the disk fails, batches are kept in memory instead.
+//
+// It knows nothing of HTTP. The publisher's methods (publish, tick, open) belong to one
+// goroutine; take, read, acknowledge, release, bury, discard and the accounts may be
+// called at once by others. No lock is held across a disk.
+type spool struct {
+	path       string
+	budget     int64 // bytes on disk
+	deadBudget int64
+	epoch      uint64
+	encoder    *Encoder                     // of gaps; owned by the publisher
+	node       *atomic.Pointer[metric.Node] // nil until the first document
+	log        *zap.Logger
+
+	// wake has a token when there is a loss to be written down, fresh when there is a
+	// batch to be sent.
+	wake, fresh chan struct{}
+
+	// Owned by the publisher.
+	deflate       deflater
+	body, gapBody []byte
+	gapBatch      Batch
+	gaps          [losses]storedGap
+	temp          int
+	freeBytes     int64
+	reserve       int64
+	statfsAt      time.Time
+	retry         backoff
+	retryAt       time.Time
+
+	mu         sync.Mutex // guards what follows
+	held                  // nil while the directory can't be used
+	abandoned  []held
+	entries    []entry // by seq
+	memory     map[uint64][]byte
+	memoryUsed int
+	used       int64 // bytes on disk
+	seq        uint64
+	lost       [losses]Gap
+	accounts   spoolAccounts
+}
+
+// spoolAccounts is what a spool has counted since its start.
+type spoolAccounts struct {
+	found   int         // documents found on disk at start
+	lost    [losses]int // documents
+	alien   int         // entries of the directory that aren't ours
+	buried  int         // files moved or written to the dead-letter directory
+	fault   string      // why batches are in memory instead of on disk, or ""
+	faultAt time.Time
+}
+
+func newSpool(o *Options, epoch uint64, node *atomic.Pointer[metric.Node]) *spool {
+	return &spool{
+		path:       o.SpoolDir,
+		budget:     o.SpoolBytes,
+		deadBudget: o.DeadBytes,
+		epoch:      epoch,
+		encoder:    NewEncoder(o.Encoder),
+		node:       node,
+		log:        o.Log,
+		wake:       make(chan struct{}, 1),
+		fresh:      make(chan struct{}, 1),
+		gapBatch:   Batch{prefix: o.IndexPrefix},
+		retry:      backoff{base: time.Second, limit: diskBackoff},
+		memory:     make(map[uint64][]byte),
+	}
+}
+
+// start opens the spool for the first time. An error other than ErrLocked isn't returned:
+// the spool then works from memory, and opens the directory as soon as that can be done.
+func (s *spool) start(ctx context.Context, wait time.Duration) error {
+	err := s.open(ctx, wait)
+	if errors.Is(err, ErrLocked) {
+		return err
+	}
+	if err != nil {
+		// Without a directory to look at, numbers above all that earlier runs can
+		// have used: 256 for every second up to now.
+		s.seq = uint64(time.Now().Unix()) << 8
+		s.degrade(err)
+	}
+	return nil
+}
+
+// open takes possession of the directory: it makes it, locks it, waits for a lock that
+// another agent holds, removes what an interrupted write left, and lists the batches of
+// earlier runs by their names.
+func (s *spool) open(ctx context.Context, wait time.Duration) error {
+	root, err := openDirectory(s.path)
+	if err != nil {
+		return err
+	}
+	root.close()
+	lock := flock.New(filepath.Join(s.path, "lock"),
+		flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err == nil && !locked && wait > 0 {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		s.log.Info("spool: waiting for the agent that has it", zap.String("lock", lock.Path()))
+		locked, err = lock.TryLockContext(ctx, 100*time.Millisecond)
+		if ctx.Err() != nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if !locked {
+		return fmt.Errorf("%w: %s", ErrLocked, filepath.Join(s.path, "lock"))
+	}
+	live, err := openDirectory(filepath.Join(s.path, liveDir))
+	if err != nil {
+		lock.Close()
+		return err
+	}
+	dead, err := openDirectory(filepath.Join(s.path, deadDir))
+	if err != nil {
+		live.close()
+		lock.Close()
+		return err
+	}
+	var found []entry
+	alien := 0
+	unfinished := func(d *directory, l listed) bool {
+		if !l.regular || !strings.HasPrefix(l.name, ".") {
+			return false
+		}
+		if err := d.remove(l.name); err != nil {
+			s.log.Warn("spool: an unfinished file stays", zap.Error(err))
+		}
+		return true
+	}
+	err = dead.list(func(l listed) { unfinished(dead, l) })
+	if err == nil {
+		err = live.list(func(l listed) {
+			if unfinished(live, l) {
+				return
+			}
+			n, ok := parseBatchName(l.name)
+			if !ok || !l.regular {
+				alien++
+				return
+			}
+			found = append(found, entry{batchName: n, allocated: int32(l.allocated / 512), attempted: true})
+		})
+	}
+	if err != nil {
+		dead.close()
+		live.close()
+		lock.Close()
+		return err
+	}
+
+	s.mu.Lock()
+	for _, e := range found {
+		at, taken := s.find(e.seq)
+		if taken {
+			alien++ // an earlier run under a clock that was ahead; the next start sees to it
+			continue
+		}
+		s.entries = slices.Insert(s.entries, at, e)
+		s.used += int64(e.allocated) * 512
+		s.accounts.found += e.docs
+	}
+	s.held = held{live, dead, lock}
+	s.accounts.alien = alien
+	s.seq = max(s.seq, 1)
+	if n := len(s.entries); n > 0 {
+		s.seq = max(s.seq, s.entries[n-1].seq+1)
+	}
+	batches, docs := len(found), s.accounts.found
+	s.mu.Unlock()
+	s.statfsAt = time.Time{}
+	if batches > 0 {
+		s.log.Info("spool: found what earlier runs left", zap.Int("batches", batches), zap.Int("documents", docs))
+	}
+	if alien > 0 {
+		s.log.Warn("spool: left alone what isn't a batch of ours", zap.String("directory", live.path), zap.Int("entries", alien))
+	}
+	notify(s.fresh)
+	return nil
+}
+
+// close gives the directory back. The publisher and all lanes have ended.
+func (s *spool) close() {
+	s.mu.Lock()
+	s.abandonLocked()
+	abandoned := s.abandoned
+	s.abandoned = nil
+	s.mu.Unlock()
+	for _, a := range abandoned {
+		a.live.close()
+		a.dead.close()
+		a.lock.Close()
+	}
+}
+
+// held is what the spool has open of one directory.
+type held struct {
+	live, dead *directory
+	lock       *flock.Flock
+}
+
+// abandonLocked stops using the directory. It stays open until the end, because a lane
+// may be about to read from it.
+func (s *spool) abandonLocked() {
+	if s.live != nil {
+		s.abandoned = append(s.abandoned, s.held)
+		s.held = held{}
+	}
+}
+
+// nextSeq returns a number that no batch has.
+func (s *spool) nextSeq() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seq++
+	return s.seq - 1
+}
+
+// publish stores the batch: on disk, or else in memory.
+func (s *spool) publish(b *Batch) {
+	if s.usable() {
+		s.unload()
+	}
+	s.body = s.deflate.member(s.body[:0], b.body, "")
+	s.store(b.name(), s.body, false)
+	s.writeGaps()
+	if cap(s.body) > maxRaw {
+		s.body = nil
+	}
+}
+
+// tick does what is due without a new batch: losses are written down, and what is in
+// memory goes to a disk that works again. It reports whether anything is left to do
+// later.
+func (s *spool) tick() (pending bool) {
+	if s.usable() {
+		s.unload()
+	}
+	s.writeGaps()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.memory) > 0 || s.live == nil
+}
+
+// store puts a new batch, or a new content of a gap that is stored, where it can be kept.
+// It copies body if it has to.
+func (s *spool) store(n batchName, body []byte, stored bool) {
+	if s.healthy() {
+		err := s.write(n, body, stored)
+		if err == nil {
+			notify(s.fresh)
+			return
+		}
+		s.degrade(err)
+	}
+	s.remember(n, slices.Clone(body))
+	notify(s.fresh)
+}
+
+// usable tells whether the disk should be tried, and tries to open the directory if it
+// isn't. A failed disk is tried again after a wait.
+func (s *spool) usable() bool {
+	s.mu.Lock()
+	opened, failed := s.live != nil, s.accounts.fault != ""
+	s.mu.Unlock()
+	if failed && time.Now().Before(s.retryAt) {
+		return false
+	}
+	if opened {
+		return true
+	}
+	if err := s.open(context.Background(), 0); err != nil {
+		s.degrade(err)
+		return false
+	}
+	return true
+}
+
+// healthy tells that the last thing done to the disk worked.
+func (s *spool) healthy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live != nil && (s.accounts.fault == "" || !time.Now().Before(s.retryAt))
+}
+
+// degrade notes that batches are kept in memory, and why.
+func (s *spool) degrade(err error) {
+	s.retryAt = time.Now().Add(s.retry.next(time.Second))
+	s.statfsAt = time.Time{}
+	s.mu.Lock()
+	first := s.accounts.fault == ""
+	s.accounts.fault = err.Error()
+	if first {
+		s.accounts.faultAt = time.Now()
+	}
+	s.mu.Unlock()
+	if first {
+		s.log.Error("spool: the disk doesn't take batches; they are kept in memory", zap.Error(err))
+	}
+	if errors.Is(err, unix.ENOENT) {
+		s.abandon()
+	}
+}
+
+// recover notes that the disk takes batches.
+func (s *spool) recover() {
+	s.retry.reset()
+	s.mu.Lock()
+	failed, since := s.accounts.fault != "", s.accounts.faultAt
+	s.accounts.fault, s.accounts.faultAt = "", time.Time{}
+	s.mu.Unlock()
+	if failed {
+		s.log.Info("spool: the disk takes batches again", zap.Duration("after", time.Since(since).Round(time.Second)))
+	}
+}
+
+// abandon gives up a directory that was deleted under the running agent: what was in it
+// is lost and counted, and the next attempt makes a new one.
+func (s *spool) abandon() {
+	s.mu.Lock()
+	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool {
+		if e.inMemory || e.state == busy {
+			return false // a busy one reports for itself
+		}
+		s.loseLocked(lostDamaged, e.batchName, e.docs)
+		return true
+	})
+	for i := range s.entries {
+		s.entries[i].allocated = 0
+	}
+	s.used = 0
+	s.abandonLocked()
+	s.mu.Unlock()
+}
+
+// directory returns the directory of the batches, nil while it can't be used.
+func (s *spool) directory() *directory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live
+}
+
+// write publishes the batch on disk, and drops older ones as far as it must. stored tells
+// that the spool has the batch already: in memory, or with an older content.
+func (s *spool) write(n batchName, body []byte, stored bool) error {
+	need := (int64(len(body)) + 4095) &^ 4095
+	isGap := n.docs == 0
+	for try := 1; ; try++ {
+		if !isGap {
+			if err := s.makeRoom(need); err != nil {
+				return err
+			}
+		}
+		live := s.directory()
+		if live == nil {
+			return fmt.Errorf("spool %s: %w", s.path, os.ErrClosed)
+		}
+		s.temp++
+		allocated, err := live.publish("."+strconv.Itoa(s.temp), n.String(), body)
+		if err == nil {
+			s.freeBytes -= allocated
+			s.recover()
+			if !s.add(entry{batchName: n, allocated: int32(allocated / 512)}, stored) {
+				return live.remove(n.String()) // delivered from memory meanwhile
+			}
+			return nil
+		}
+		s.statfsAt = time.Time{}
+		if try == writeTries || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOENT) || isGap {
+			return err
+		}
+		if fullDisk(err) && !s.dropOldest(need) {
+			return err
+		}
+	}
+}
+
+// add enters the batch into the index, or that one which is stored is on disk now. It
+// reports false if a stored one has gone.
+func (s *spool) add(e entry, stored bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, there := s.find(e.seq)
+	if !there {
+		if stored {
+			return false
+		}
+		s.entries = slices.Insert(s.entries, at, e)
+		s.used += int64(e.allocated) * 512
+		return true
+	}
+	old := &s.entries[at]
+	s.used += int64(e.allocated-old.allocated) * 512
+	s.forgetLocked(e.seq)
+	e.attempted = old.attempted
+	if old.state == busy {
+		e.state = busy // a lane sends it from memory just now
+	}
+	*old = e
+	return true
+}
+
+// forgetLocked frees the memory of a batch that was kept there.
+func (s *spool) forgetLocked(seq uint64) {
+	s.memoryUsed -= len(s.memory[seq])
+	delete(s.memory, seq)
+}
+
+// remember keeps the batch in memory, and drops the oldest there as far as it must.
+func (s *spool) remember(n batchName, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, there := s.find(n.seq)
+	if there { // a gap with a new content
+		old := &s.entries[at]
+		old.state = ready
+		if !old.inMemory {
+			// The old content is still on disk under the same name; the new one
+			// replaces it when the disk works again.
+			s.used -= int64(old.allocated) * 512
+			old.allocated, old.inMemory = 0, true
+		}
+		s.forgetLocked(n.seq)
+	} else {
+		s.entries = slices.Insert(s.entries, at, entry{batchName: n, inMemory: true})
+	}
+	s.memory[n.seq] = body
+	s.memoryUsed += len(body)
+	for i := 0; s.memoryUsed > memoryLimit && i < len(s.entries); {
+		e := s.entries[i]
+		if !e.inMemory || e.state != ready || e.docs == 0 || e.seq == n.seq {
+			i++
+			continue
+		}
+		s.loseLocked(lostMemory, e.batchName, e.docs)
+		s.forgetLocked(e.seq)
+		s.entries = slices.Delete(s.entries, i, i+1)
+	}
+}
+
+// unload writes to disk what was kept in memory.
+func (s *spool) unload() {
+	s.mu.Lock()
+	var waiting []batchName
+	if len(s.memory) > 0 {
+		for i := range s.entries {
+			if s.entries[i].inMemory {
+				waiting = append(waiting, s.entries[i].batchName)
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, n := range waiting {
+		s.mu.Lock()
+		body, there := s.memory[n.seq]
+		s.mu.Unlock()
+		if !there {
+			continue // delivered meanwhile
+		}
+		if err := s.write(n, body, true); err != nil {
+			s.degrade(err)
+			return
+		}
+	}
+}
+
+// makeRoom drops the oldest batches until need bytes fit into the budget, and into what
+// the file system can spare. If others have used up that, the spool doesn't grow any
+// more: a batch comes, as much of the oldest goes.
+func (s *spool) makeRoom(need int64) error {
+	for {
+		s.mu.Lock()
+		over := s.used + need - s.budget
+		s.mu.Unlock()
+		if over <= 0 {
+			break
+		}
+		if !s.dropOldest(over) {
+			return fmt.Errorf("spool %s: %w: the budget of %d bytes is used up", s.path, errNoRoom, s.budget)
+		}
+	}
+	if time.Since(s.statfsAt) > statfsEvery {
+		live := s.directory()
+		if live == nil {
+			return fmt.Errorf("spool %s: %w", s.path, os.ErrClosed)
+		}
+		free, size, err := live.free()
+		if err != nil {
+			return err
+		}
+		s.freeBytes, s.reserve, s.statfsAt = free, min(size/reserveShare, reserveLimit), time.Now()
+	}
+	if s.freeBytes-need < s.reserve && !s.dropOldest(need) {
+		return fmt.Errorf("spool %s: %w: %d bytes are free and %d have to stay free", s.path, errNoRoom, s.freeBytes, s.reserve)
+	}
+	return nil
+}
+
+// dropOldest deletes the oldest batches of measurements until it has freed that many
+// bytes, and reports whether it freed any. The gap that tells of them is stored first.
+func (s *spool) dropOldest(bytes int64) bool {
+	var victims []batchName
+	freed := int64(0)
+	s.mu.Lock()
+	live := s.live
+	for i := range s.entries {
+		e := &s.entries[i]
+		if freed >= bytes {
+			break
+		}
+		if e.state != ready || e.inMemory || e.docs == 0 {
+			continue
+		}
+		e.state = moving
+		freed += int64(e.allocated) * 512
+		victims = append(victims, e.batchName)
+		s.loseLocked(lostBudget, e.batchName, e.docs)
+	}
+	s.mu.Unlock()
+	if len(victims) == 0 {
+		return false
+	}
+	s.writeGaps()
+	for _, n := range victims {
+		if err := live.remove(n.String()); err != nil {
+			s.log.Warn("spool: a dropped batch stays on disk", zap.Error(err))
+		}
+		s.mu.Lock()
+		s.dropLocked(n.seq)
+		s.mu.Unlock()
+	}
+	s.freeBytes += freed
+	return true
+}
+
+// dropLocked takes the batch out of the index and the accounts of space.
+func (s *spool) dropLocked(seq uint64) {
+	at, there := s.find(seq)
+	if !there {
+		return
+	}
+	e := s.entries[at]
+	s.used -= int64(e.allocated) * 512
+	s.forgetLocked(seq)
+	if at == 0 {
+		s.entries = s.entries[1:] // the usual case in a drain, at no cost
+	} else {
+		s.entries = slices.Delete(s.entries, at, at+1)
+	}
+}
+
+// has tells whether the spool still has the batch.
+func (s *spool) has(seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, there := s.find(seq)
+	return there
+}
+
+// find returns where the batch is in entries, or would be. The caller holds mu.
+func (s *spool) find(seq uint64) (int, bool) {
+	at := sort.Search(len(s.entries), func(i int) bool { return s.entries[i].seq >= seq })
+	return at, at < len(s.entries) && s.entries[at].seq == seq
+}
+
+// lose counts docs documents of the batch as never to be indexed, and has it written
+// down in a gap.
+func (s *spool) lose(why loss, n batchName, docs int) {
+	s.mu.Lock()
+	s.loseLocked(why, n, docs)
+	s.mu.Unlock()
+	notify(s.wake)
+}
+
+func (s *spool) loseLocked(why loss, n batchName, docs int) {
+	if docs == 0 {
+		return
+	}
+	s.accounts.lost[why] += docs
+	s.lost[why].add(n, docs)
+}
+
+// order is which end of the spool a lane takes batches from.
+type order bool
+
+const (
+	oldestFirst order = false
+	newestFirst order = true
+)
+
+// take hands the first batch in that order that nobody has and for which due agrees to a
+// lane, which gives it back by acknowledge, release or discard. Gaps aren't taken by
+// newestFirst: while a server is down it is the order that tries, and a gap that was
+// never sent can still grow. due is called under the spool's lock.
+func (s *spool) take(o order, due func(seq uint64) bool) (entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.entries {
+		if o == newestFirst {
+			i = len(s.entries) - 1 - i
+		}
+		e := &s.entries[i]
+		if e.state != ready || o == newestFirst && e.docs == 0 || !due(e.seq) {
+			continue
+		}
+		taken := *e
+		e.state = busy
+		return taken, true
+	}
+	return entry{}, false
+}
+
+// read appends the stored bytes of a batch that the caller has taken to dst.
+func (s *spool) read(e *entry, dst []byte) ([]byte, error) {
+	s.mu.Lock()
+	body, inMemory := s.memory[e.seq]
+	live := s.live
+	s.mu.Unlock()
+	if inMemory {
+		return append(dst, body...), nil
+	}
+	if live == nil {
+		return dst, fmt.Errorf("%w: the spool directory is gone", errDamaged)
+	}
+	return live.read(e.String(), dst)
+}
+
+// acknowledge removes a batch that has been delivered.
+func (s *spool) acknowledge(e *entry) {
+	s.mu.Lock()
+	s.dropLocked(e.seq)
+	live := s.live
+	s.mu.Unlock()
+	if live == nil {
+		return
+	}
+	if err := live.remove(e.String()); err != nil {
+		// It will be sent again after the next start, and answered 409.
+		s.log.Warn("spool: a delivered batch stays on disk", zap.Error(err))
+	}
+}
+
+// release gives back a batch that has to be sent again.
+func (s *spool) release(e *entry) {
+	s.mu.Lock()
+	if at, there := s.find(e.seq); there {
+		s.entries[at].state = ready
+		s.entries[at].attempted = true
+	}
+	s.mu.Unlock()
+}
+
+// discard gives up a batch whose bytes are damaged: the file goes to the dead-letter
+// directory as it is, its documents into a gap.
+func (s *spool) discard(e *entry) {
+	s.mu.Lock()
+	s.dropLocked(e.seq)
+	live, dead := s.live, s.dead
+	s.loseLocked(lostDamaged, e.batchName, e.docs)
+	s.accounts.buried++
+	s.mu.Unlock()
+	notify(s.wake)
+	if live == nil {
+		return
+	}
+	if err := live.move(e.String(), dead); err != nil && !errors.Is(err, unix.ENOENT) {
+		s.log.Warn("spool: a damaged batch stays on disk", zap.Error(err))
+		return
+	}
+	s.trimDead(dead)
+}
+
+// bury keeps documents of the batch that will never be accepted in the dead-letter
+// directory: member is a gzipped body of them, with the reason as its comment.
+func (s *spool) bury(e *entry, docs int, member []byte) {
+	s.lose(lostRefused, e.batchName, docs)
+	n := e.batchName
+	n.docs, n.gaps = docs, 0
+	s.mu.Lock()
+	dead := s.dead
+	s.accounts.buried++
+	s.mu.Unlock()
+	if dead == nil {
+		return
+	}
+	if _, err := dead.publish("."+n.String(), n.String(), member); err != nil {
+		s.log.Warn("spool: refused documents could not be kept", zap.Int("documents", docs), zap.Error(err))
+		return
+	}
+	s.trimDead(dead)
+}
+
+// trimDead keeps the dead-letter directory within its budget: the oldest go first.
+func (s *spool) trimDead(dead *directory) {
+	type file struct {
+		name      string
+		allocated int64
+	}
+	var files []file
+	total := int64(0)
+	if err := dead.list(func(l listed) {
+		if _, ok := parseBatchName(l.name); ok && l.regular {
+			files = append(files, file{l.name, l.allocated})
+			total += l.allocated
+		}
+	}); err != nil {
+		s.log.Warn("spool: the dead-letter directory can't be listed", zap.Error(err))
+		return
+	}
+	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	for _, f := range files {
+		if total <= s.deadBudget {
+			return
+		}
+		if err := dead.remove(f.name); err != nil {
+			s.log.Warn("spool: a dead letter stays on disk", zap.Error(err))
+			return
+		}
+		total -= f.allocated
+	}
+}
+
+// account returns what is in the spool and what it has counted.
+func (s *spool) account() (a spoolAccounts, c spoolContent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.bytes, c.memoryBytes, c.batches = s.used, s.memoryUsed, len(s.entries)
+	for i := range s.entries {
+		c.docs += s.entries[i].docs
+		c.gaps += s.entries[i].gaps
+		if slot := s.entries[i].slot; c.oldest == 0 || slot < c.oldest {
+			c.oldest = slot
+		}
+	}
+	return s.accounts, c
+}
+
+// spoolContent is what a spool holds at one moment.
+type spoolContent struct {
+	bytes       int64 // on disk
+	memoryBytes int
+	batches     int
+	docs, gaps  int
+	oldest      int64 // ms since the Unix epoch, 0 when empty
+}
+
+// notify puts a token into the channel if there is none.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,210 @@
+package shipper
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// directory is one directory of the spool, held open. All that the spool does to a file
+// system is in this file, relative to the open directory and to names without a slash:
+// nothing is ever followed out of it.
+//
+// Plain system calls rather than google/renameio: the directory has to be synced too, the
+// blocks that the file takes have to be known, no descriptor may be synced again after
+// an error, and whether a failure came before or after the rename matters. That is
+// everything that renameio does.
+//
+// Its methods may be called at once.
+type directory struct {
+	fd   int
+	path string // for messages
+}
+
+// openDirectory opens the directory and makes it if it isn't there, readable to its
+// owner only. A link in place of the directory is refused, and one that everybody
+// may write to.
+func openDirectory(path string) (*directory, error) {
+	if err := unix.Mkdir(path, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	d := &directory{fd: fd, path: path}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		d.close()
+		return nil, d.wrap("stat", ".", err)
+	}
+	if st.Mode&0o002 != 0 {
+		d.close()
+		return nil, fmt.Errorf("%s is writable for everybody: chmod 700 it", path)
+	}
+	return d, nil
+}
+
+func (d *directory) close() { unix.Close(d.fd) }
+
+func (d *directory) wrap(op, name string, err error) error {
+	return &fs.PathError{Op: op, Path: d.path + "/" + name, Err: err}
+}
+
+// publish writes the file name in one step that a crash can't halve: a new file under the
+// hidden name temp, synced, renamed, the directory synced. It returns the bytes that the
+// file occupies on disk. After an error the file may or may not be there under its name,
+// but under none of the two names is half of it; the descriptor is never used again,
+// because after a failed fsync the kernel takes the lost pages for clean.
+func (d *directory) publish(temp, name string, body []byte) (allocated int64, err error) {
+	fd, err := unix.Openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return 0, d.wrap("create", temp, err)
+	}
+	var st unix.Stat_t
+	err = writeAll(fd, body)
+	if err == nil {
+		err = unix.Fsync(fd)
+	}
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	}
+	if cerr := unix.Close(fd); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = unix.Renameat(d.fd, temp, d.fd, name)
+	}
+	if err != nil {
+		unix.Unlinkat(d.fd, temp, 0) // what this can't remove, the next start does
+		return 0, d.wrap("write", name, err)
+	}
+	if err := unix.Fsync(d.fd); err != nil {
+		return 0, d.wrap("sync the directory of", name, err)
+	}
+	return st.Blocks * 512, nil
+}
+
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// read appends the content of the file to dst. It neither follows a link nor waits for
+// the writer of a FIFO, and refuses what isn't a regular file.
+func (d *directory) read(name string, dst []byte) ([]byte, error) {
+	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return dst, d.wrap("open", name, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return dst, d.wrap("stat", name, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return dst, d.wrap("read", name, errDamaged)
+	}
+	if st.Size > maxStored {
+		return dst, d.wrap("read", name, errDamaged)
+	}
+	start := len(dst)
+	dst = append(dst, make([]byte, st.Size)...)
+	for at := start; at < len(dst); {
+		n, err := unix.Read(fd, dst[at:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return dst[:start], d.wrap("read", name, err)
+		}
+		if n == 0 {
+			return dst[:at], nil
+		}
+		at += n
+	}
+	return dst, nil
+}
+
+// remove unlinks the file. Nothing is synced: a file that comes back after a power cut
+// is sent once more, which its _ids make harmless.
+func (d *directory) remove(name string) error {
+	if err := unix.Unlinkat(d.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return d.wrap("remove", name, err)
+	}
+	return nil
+}
+
+// move renames the file into the directory to, under the same name.
+func (d *directory) move(name string, to *directory) error {
+	if err := unix.Renameat(d.fd, name, to.fd, name); err != nil {
+		return d.wrap("move", name, err)
+	}
+	return nil
+}
+
+// listed is one entry of a directory.
+type listed struct {
+	name      string
+	regular   bool
+	allocated int64 // bytes on disk
+}
+
+// list calls f with each entry; it reads names and inodes, never contents.
+func (d *directory) list(f func(listed)) error {
+	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return d.wrap("open", ".", err)
+	}
+	dir := os.NewFile(uintptr(fd), d.path)
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(1024)
+		for _, name := range names {
+			var st unix.Stat_t
+			if unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+				continue // gone meanwhile
+			}
+			f(listed{name, st.Mode&unix.S_IFMT == unix.S_IFREG, st.Blocks * 512})
+		}
+		if len(names) == 0 {
+			if err != nil && err != io.EOF {
+				return d.wrap("list", ".", err)
+			}
+			return nil
+		}
+	}
+}
+
+// free returns how much of the file system is left for the spool, and its size, in bytes.
+func (d *directory) free() (free, size int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(d.fd, &st); err != nil {
+		return 0, 0, d.wrap("statfs", ".", err)
+	}
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+}
+
+// fullDisk tells that the error goes away when something is deleted.
+func fullDisk(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// damaged tells that what is under the name of a batch will never be that batch again:
+// it is gone, isn't a file, or holds something else.
+func damaged(err error) bool {
+	return errors.Is(err, errDamaged) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP)
+}

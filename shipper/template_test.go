@@ -1,0 +1,105 @@
+package shipper
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/swarmgauge/swarmgauge/shipper/estest"
+)
+
+func TestIndexTemplate(t *testing.T) {
+	var v struct {
+		Patterns []string     `json:"index_patterns"`
+		Priority int          `json:"priority"`
+		Meta     templateMeta `json:"_meta"`
+		Template struct {
+			Aliases  map[string]any `json:"aliases"`
+			Mappings struct {
+				Dynamic    any            `json:"dynamic"`
+				Properties map[string]any `json:"properties"`
+				Meta       templateMeta   `json:"_meta"`
+			} `json:"mappings"`
+		} `json:"template"`
+	}
+	if err := json.Unmarshal(IndexTemplate("metrics"), &v); err != nil {
+		t.Fatal(err)
+	}
+	meta := templateMeta{managedBy, templateVersion}
+	if len(v.Patterns) != 1 || v.Patterns[0] != "metrics-*" || v.Priority != 501 || v.Meta != meta || v.Template.Mappings.Meta != meta {
+		t.Errorf("%+v", v)
+	}
+	if _, ok := v.Template.Aliases["metrics"]; !ok || len(v.Template.Mappings.Properties) < 10 || v.Template.Mappings.Dynamic != false {
+		t.Errorf("%+v", v.Template)
+	}
+}
+
+// TestTemplate names what the agent may find, and what it does about it.
+func TestTemplate(t *testing.T) {
+	const older = `{"index_patterns":["cadvisor-*"],"_meta":{"managed_by":"swarmgauge","version":0}}`
+	const newer = `{"index_patterns":["cadvisor-*"],"_meta":{"managed_by":"swarmgauge","version":99}}`
+	const foreign = `{"index_patterns":["cadvisor-*"]}`
+	f := func(name, existing, want string) {
+		t.Run(name, func(t *testing.T) {
+			es := estest.New()
+			if existing != "" {
+				es.SetTemplate("cadvisor", existing)
+			}
+			s, _ := start(t, testOptions(t, es))
+			newLoad(3).tick(s)
+			eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
+			if got := string(es.Template("cadvisor")); got != want {
+				t.Errorf("the template is %.80s…", got)
+			}
+		})
+	}
+	ours := string(IndexTemplate("cadvisor"))
+	f("absent", "", ours)
+	f("older", older, ours)
+	f("the same", ours, ours)
+	f("newer", newer, newer)
+	f("foreign", foreign, foreign)
+}
+
+// TestTemplateForbidden: without the template nothing is sent; the sentence says what helps.
+func TestTemplateForbidden(t *testing.T) {
+	f := func(name, sentence string, statuses map[string]int) {
+		t.Run(name, func(t *testing.T) {
+			es := estest.New()
+			es.OnTemplate(statuses)
+			o := testOptions(t, es)
+			s, stop := start(t, o)
+			l := newLoad(3)
+			l.tick(s)
+			eventually(t, "it is held", func() bool { return s.Stats().Trouble != "" })
+			if v := s.Stats(); !strings.Contains(v.Trouble, sentence) || es.Len() != 0 || v.Requests != 0 {
+				t.Errorf("%+v", v)
+			}
+			stop()
+			o.NoTemplate = true // an administrator has installed it
+			s, _ = start(t, o)
+			eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
+		})
+	}
+	f("seeing", "manage_index_templates", map[string]int{"GET": 403})
+	f("installing", "manage_index_templates", map[string]int{"PUT": 403})
+	f("conflict", "refuses the index template", map[string]int{"PUT": 400})
+	f("credentials", "doesn't accept the credentials", map[string]int{"GET": 401})
+	f("overload", "HTTP status 503", map[string]int{"GET": 503})
+	f("elsewhere", "HTTP status 405", map[string]int{"GET": 405})
+}
+
+// TestTemplateInferred: a user who may see mappings, but no templates, sees that there is one.
+func TestTemplateInferred(t *testing.T) {
+	es := estest.New()
+	s, stop := start(t, testOptions(t, es))
+	l := newLoad(3)
+	l.tick(s)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
+	stop()
+	es.ForbidTemplates()
+	s, _ = start(t, testOptions(t, es))
+	l.tick(s)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
+	audit(t, es, 6)
+}
