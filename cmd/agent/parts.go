@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/cgroup"
+	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/docker"
+	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/proc"
+)
+
+// parts are what reads the node.
+type parts struct {
+	cgroups     *cgroup.Hierarchy
+	proc        *proc.FS
+	host        *proc.Node
+	filesystems *proc.Filesystems
+	engine      *docker.Engine
+	log         *zap.Logger
+	// unknown are sentences about what the last look at the machine didn't find.
+	unknown atomic.Pointer[[]string]
+}
+
+// slowInterval is the time between readings of limits and peaks: a dozen files that have
+// to be opened, about five times the cost of an ordinary reading.
+const slowInterval = time.Minute
+
+// refreshInterval is the time between looks at the engine's files and the filesystems.
+const refreshInterval = 10 * time.Second
+
+// spareDescriptors are kept for everything that isn't a kept-open file of a cgroup:
+// connections, spool files, and one for the network of each container.
+const spareDescriptors = 256
+
+func openParts(o *options, log *zap.Logger) (*parts, error) {
+	fs, err := proc.Open(o.ProcRoot)
+	if err != nil {
+		return nil, err
+	}
+	cgroups, err := cgroup.Open(cgroup.Options{
+		ProcRoot:       o.ProcRoot,
+		CgroupRoot:     o.CgroupRoot,
+		MaxDescriptors: descriptors(),
+		DeviceName:     fs.DeviceName,
+	})
+	if err != nil {
+		return nil, err
+	}
+	host, err := fs.OpenNode()
+	if err != nil {
+		return nil, err
+	}
+	engine, err := docker.New(docker.Options{Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(), Log: log.Named("engine")})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	p := &parts{cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
+	for _, note := range p.notes() {
+		log.Info(note)
+	}
+	return p, nil
+}
+
+// close closes everything but host, which is the collector's.
+func (p *parts) close() {
+	p.engine.Close()
+	p.cgroups.Close()
+	p.proc.Close()
+}
+
+// tls returns the files to reach the engine with, nil for none.
+func (o *options) tls() *docker.TLS {
+	if !o.DockerTLS {
+		return nil
+	}
+	return &docker.TLS{CA: o.DockerTLSCA, Cert: o.DockerTLSCert, Key: o.DockerTLSKey}
+}
+
+// notes are sentences about what this node can't tell, and why. Any goroutine may ask.
+func (p *parts) notes() []string {
+	notes := p.cgroups.Notes()
+	if unknown := p.unknown.Load(); unknown != nil {
+		notes = append(notes, *unknown...)
+	}
+	for _, err := range p.host.Missing() {
+		notes = append(notes, err.Error())
+	}
+	return notes
+}
+
+// descriptors raises the limit of open files as far as it goes and returns how many of
+// them may be kept for cgroups: nine in ten, because a container's network needs one
+// beside the ten or so of its cgroup.
+func descriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	if limit.Cur < limit.Max {
+		limit.Cur = limit.Max
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // what there is
+		}
+	}
+	const plenty = 1 << 20 // "unlimited" is 2^63-1
+	return max(0, int(min(limit.Cur, plenty))*9/10-spareDescriptors)
+}
+
+// collector returns the loop over the parts.
+func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, log *zap.Logger) (*collector.Collector, error) {
+	var prefixes []string
+	if o.RawCgroupPrefixes != "" {
+		prefixes = strings.Split(o.RawCgroupPrefixes, ",")
+	}
+	return collector.New(ctx, collector.Options{
+		Cgroups: p.cgroups, Proc: p.proc, Host: p.host, Runtime: p.engine, Sink: sink, Log: log,
+		Node:            func(ctx context.Context) (*metric.Node, error) { return p.node(ctx, o) },
+		Filesystems:     p.filesystems.Read,
+		Interval:        o.HousekeepingInterval,
+		Window:          o.ShipInterval,
+		SlowInterval:    slowInterval,
+		RefreshInterval: refreshInterval,
+		NodeInterval:    o.UpdateMachineInfoInterval,
+		RescanInterval:  o.GlobalHousekeepingInterval,
+		History:         o.StorageDuration,
+		Dynamic:         o.AllowDynamicHousekeeping,
+		MaxInterval:     o.MaxHousekeepingInterval,
+		RuntimeOnly:     o.DockerOnly,
+		RawPrefixes:     prefixes,
+	})
+}
+
+// node tells about the machine: what the kernel says, what the options say, and what
+// the engine says if its socket is there. What can't be known is a note: an image without
+// files has no machine id, and that is no reason not to measure.
+func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
+	node, err := p.proc.Machine(proc.MachineOptions{
+		MachineIDs: strings.Split(o.MachineIDFile, ","),
+		HostRoot:   o.HostRoot,
+	})
+	p.unknown.Store(sentences(err))
+	engine, err := p.engine.Node(ctx)
+	if err != nil {
+		// No socket, which is nothing special: what its files tell is there.
+		p.log.Debug("the engine says nothing of the node", zap.Error(err))
+	}
+	node.EngineVersion = engine.EngineVersion
+	node.ClusterID = engine.ClusterID
+	node.SwarmID = cmp.Or(o.NodeID, engine.SwarmID)
+	node.Name = cmp.Or(o.NodeName, engine.Name)
+	if node.Name == "" {
+		if node.Name, err = os.Hostname(); err != nil {
+			return nil, err
+		}
+	}
+	return &node, nil
+}
+
+// sentences returns a joined error as notes, line by line.
+func sentences(err error) *[]string {
+	var notes []string
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			notes = append(notes, "not known of this machine: "+line)
+		}
+	}
+	return &notes
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/shipper"
+	"github.com/swarmgauge/swarmgauge/web"
+)
+
+// runAgent measures and ships until ctx ends.
+func (p program) runAgent(ctx context.Context, args []string) error {
+	o, rest, err := parseOptions(args, p.environ, p.stdout)
+	if err != nil {
+		return helpIsFine(err)
+	}
+	if len(rest) > 0 {
+		return usageError{fmt.Errorf("%q is not an option; options begin with a dash, and the command stands before them", rest[0])}
+	}
+	runtime.GOMAXPROCS(o.procs())
+	log := newLog(o.LogLevel, o.LogFormat, p.stderr)
+	o.report(log)
+
+	listener, err := net.Listen("tcp", net.JoinHostPort(o.ListenIP, strconv.Itoa(o.Port)))
+	if err != nil {
+		return fmt.Errorf("can't listen on port %d: %w; choose another with -port", o.Port, err)
+	}
+	parts, err := openParts(o, log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer parts.close()
+
+	out, err := p.output(ctx, o, log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	loop, err := parts.collector(ctx, o, out.sink, log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	log.Info("swarmgauge measures this node", zap.String("version", versionString()),
+		zap.Stringer("cgroup", parts.cgroups.Mode()), zap.Duration("interval", o.HousekeepingInterval),
+		zap.String("output", o.destination()), zap.Stringer("address", listener.Addr()))
+
+	state := &state{options: o, parts: parts, loop: loop, shipper: out.shipper, started: time.Now()}
+	return state.run(ctx, listener, out, log)
+}
+
+// output is where documents go.
+type output struct {
+	sink    collector.Sink
+	shipper *shipper.Shipper // nil for stdout
+}
+
+func (p program) output(ctx context.Context, o *options, log *zap.Logger) (output, error) {
+	if o.StorageDriver == "stdout" {
+		return output{sink: shipper.NewLines(p.stdout, o.encoder(o.ShipInterval), log)}, nil
+	}
+	s, err := shipper.New(ctx, o.shipper(log))
+	if err != nil {
+		return output{}, err
+	}
+	return output{s, s}, nil
+}
+
+// run runs everything until ctx ends, then ends it in the order of the data's way: no
+// new samples, then the last batch, then the answers about them.
+func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Logger) error {
+	outlive := context.WithoutCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { saveMemory(ctx) })
+	if out.shipper != nil {
+		running.Go(func() { out.shipper.Run(outlive) })
+	}
+	serving, stopServing := context.WithCancel(outlive)
+	defer stopServing()
+	served := make(chan error, 1)
+	go func() {
+		served <- web.Serve(serving, l, web.Handler(web.Options{Health: s.health, Metrics: s.metrics}))
+	}()
+
+	err := s.loop.Run(ctx)
+	log.Info("ending: publishing what is held")
+	if out.shipper != nil {
+		out.shipper.Close()
+	}
+	running.Wait()
+	stopServing()
+	return errors.Join(err, <-served)
+}
+
+// report says once what in the options has no effect.
+func (o *options) report(log *zap.Logger) {
+	if len(o.ignored) > 0 {
+		log.Info("these options of cAdvisor have no effect here: " + strings.Join(o.ignored, " "))
+	}
+	for _, sentence := range o.unknown {
+		log.Warn(sentence)
+	}
+}
+
+// destination says in a few words where documents go.
+func (o *options) destination() string {
+	switch o.StorageDriver {
+	case "elasticsearch":
+		return "Elasticsearch at " + redact(o.ESHost)
+	case "stdout":
+		return "standard output"
+	}
+	return "the spool in " + o.SpoolDir + ", until an Elasticsearch is configured"
+}
+
+// redact takes user and password out of URLs.
+func redact(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, u := range list {
+		if scheme, rest, ok := strings.Cut(u, "://"); ok {
+			if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+				list[i] = scheme + "://" + rest[at+1:]
+			}
+		}
+	}
+	return strings.Join(list, ",")
+}

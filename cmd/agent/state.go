@@ -1,0 +1,182 @@
+package main
+
+import (
+	"fmt"
+	"runtime/metrics"
+	"slices"
+	"time"
+
+	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/shipper"
+	"github.com/swarmgauge/swarmgauge/web"
+)
+
+// state is what the running agent can say of itself. Any goroutine may ask.
+type state struct {
+	options *options
+	parts   *parts
+	loop    *collector.Collector
+	shipper *shipper.Shipper // nil without a spool
+	started time.Time
+}
+
+// silence is how many intervals may pass without a sweep before the agent calls itself
+// dead. A sweep over ten thousand cgroups may well take some.
+const silence = 30
+
+// health answers /healthz.
+func (s *state) health() web.Health {
+	loop := s.loop.Stats()
+	last := loop.LastSweep
+	if last.IsZero() {
+		last = s.started
+	}
+	h := web.Health{Alive: true, Status: "ok", Notes: s.parts.notes()}
+	if quiet := time.Since(last); quiet > max(silence*s.options.HousekeepingInterval, 30*time.Second) {
+		h.Alive = false
+		h.Problems = append(h.Problems, fmt.Sprintf("No sample has been taken for %v: a read of a kernel file hangs, or the machine is overloaded.", quiet.Round(time.Second)))
+	}
+	h.Collection = map[string]any{
+		"cgroup": s.parts.cgroups.Mode().String(), "containers": loop.Targets,
+		"samples": loop.Samples, "sweeps": loop.Sweeps, "missed_slots": loop.Missed,
+		"last_sweep": last, "last_sweep_milliseconds": loop.Duration.Milliseconds(),
+		"unreadable": s.parts.cgroups.Failures(),
+	}
+	if s.shipper == nil {
+		h.Delivery = map[string]any{"to": s.options.destination()}
+	} else {
+		h.Delivery = s.delivery(&h)
+	}
+	if len(h.Problems) > 0 {
+		h.Status = "degraded"
+	}
+	return h
+}
+
+// delivery says how far the documents are, and adds what is in the way to the problems.
+func (s *state) delivery(h *web.Health) any {
+	d := s.shipper.Stats()
+	if d.Trouble != "" {
+		h.Problems = append(h.Problems, fmt.Sprintf("Nothing is delivered since %s: %s", d.TroubleSince.UTC().Format(time.RFC3339), d.Trouble))
+	}
+	if d.DiskFault != "" {
+		h.Problems = append(h.Problems, fmt.Sprintf("Documents are kept in memory since %s: %s", d.DiskFaultSince.UTC().Format(time.RFC3339), d.DiskFault))
+	}
+	if d.DuplicatesUnexpected > 0 {
+		h.Problems = append(h.Problems, fmt.Sprintf("%d documents met an _id that was taken: two agents may share one spool, or its copy.", d.DuplicatesUnexpected))
+	}
+	delivery := map[string]any{
+		"to": s.options.destination(), "sampled": d.Sampled, "found": d.Found, "indexed": d.Indexed,
+		"pending": d.Pending, "dead": d.Dead, "dropped": d.Dropped,
+		"spool_bytes": d.SpoolBytes, "memory_bytes": d.MemoryBytes,
+	}
+	if !d.Oldest.IsZero() {
+		delivery["oldest"] = d.Oldest
+	}
+	return delivery
+}
+
+// metrics answers /metrics: the agent's own numbers.
+func (s *state) metrics() []web.Family {
+	families := append(loopFamilies(s.loop.Stats()), s.readFamilies()...)
+	if s.shipper != nil {
+		families = append(families, deliveryFamilies(s.shipper.Stats())...)
+	}
+	return append(families, processFamilies()...)
+}
+
+func counter(name, help string, v float64) web.Family {
+	return web.Family{Name: name, Type: "counter", Help: help, Samples: []web.Point{{Value: v}}}
+}
+
+func gauge(name, help string, v float64) web.Family {
+	return web.Family{Name: name, Type: "gauge", Help: help, Samples: []web.Point{{Value: v}}}
+}
+
+func loopFamilies(l collector.Stats) []web.Family {
+	return []web.Family{
+		{Name: "swarmgauge_build_info", Type: "gauge", Help: "1, with the version of the agent.", Samples: []web.Point{{Label: "version", LabelValue: versionString(), Value: 1}}},
+		gauge("swarmgauge_containers", "Cgroups that are measured now.", float64(l.Targets)),
+		counter("swarmgauge_sweeps_total", "Sweeps over all containers.", float64(l.Sweeps)),
+		counter("swarmgauge_sweep_seconds_total", "Time spent in sweeps.", l.Total.Seconds()),
+		gauge("swarmgauge_sweep_late_seconds", "By how much the last sweep began after its slot.", l.Late.Seconds()),
+		gauge("swarmgauge_sweep_late_most_seconds", "By how much the latest of all sweeps began after its slot.", l.LateMost.Seconds()),
+		counter("swarmgauge_slots_missed_total", "Slots without a sweep, because the one before took too long or the agent didn't run.", float64(l.Missed)),
+		counter("swarmgauge_samples_total", "Samples of containers taken.", float64(l.Samples)),
+		counter("swarmgauge_windows_total", "Windows of samples handed over to be shipped.", float64(l.Windows)),
+		counter("swarmgauge_containers_ended_total", "Containers that were seen to end.", float64(l.Ended)),
+		counter("swarmgauge_events_total", "Lifecycle events.", float64(l.Events)),
+		counter("swarmgauge_events_lost_total", "Lifecycle events that came faster than they were taken.", float64(l.EventsLost)),
+	}
+}
+
+func (s *state) readFamilies() []web.Family {
+	d := s.parts.cgroups.Descriptors()
+	failures := web.Family{Name: "swarmgauge_read_failures_total", Type: "counter", Help: "Reads of cgroup files that gave no numbers, by file."}
+	for _, f := range s.parts.cgroups.Failures() {
+		failures.Samples = append(failures.Samples, web.Point{Label: "file", LabelValue: f.File, Value: float64(f.Count)})
+	}
+	return []web.Family{
+		gauge("swarmgauge_descriptors_kept", "Cgroup files that are kept open.", float64(d.Kept)),
+		gauge("swarmgauge_descriptors_max", "Most cgroup files that may be kept open; those beyond it are opened at each read.", float64(d.Max)),
+		failures,
+	}
+}
+
+func deliveryFamilies(d shipper.Stats) []web.Family {
+	dropped := web.Family{Name: "swarmgauge_documents_dropped_total", Type: "counter", Help: "Documents that will never be indexed, by reason; gap documents tell which."}
+	reasons := make([]string, 0, len(d.Dropped))
+	for reason := range d.Dropped {
+		reasons = append(reasons, reason)
+	}
+	slices.Sort(reasons)
+	for _, reason := range reasons {
+		dropped.Samples = append(dropped.Samples, web.Point{Label: "reason", LabelValue: reason, Value: float64(d.Dropped[reason])})
+	}
+	oldest := 0.0
+	if !d.Oldest.IsZero() {
+		oldest = time.Since(d.Oldest).Seconds()
+	}
+	degraded := 0.0
+	if d.Degraded {
+		degraded = 1
+	}
+	return []web.Family{
+		counter("swarmgauge_documents_sampled_total", "Documents made.", float64(d.Sampled)),
+		counter("swarmgauge_documents_found_total", "Documents that earlier runs had left in the spool.", float64(d.Found)),
+		counter("swarmgauge_documents_indexed_total", "Documents that Elasticsearch has.", float64(d.Indexed)),
+		counter("swarmgauge_documents_dead_total", "Documents that Elasticsearch refused for good.", float64(d.Dead)),
+		dropped,
+		counter("swarmgauge_documents_duplicate_total", "Documents that were there from an attempt whose answer was lost.", float64(d.DuplicatesExpected)),
+		counter("swarmgauge_documents_collided_total", "Documents whose _id another document had; always a fault.", float64(d.DuplicatesUnexpected)),
+		counter("swarmgauge_gap_documents_indexed_total", "Gap documents that Elasticsearch has.", float64(d.GapsIndexed)),
+		gauge("swarmgauge_documents_pending", "Documents on their way.", float64(d.Pending)),
+		counter("swarmgauge_batches_total", "Batches made.", float64(d.Batches)),
+		counter("swarmgauge_bulk_requests_total", "_bulk requests.", float64(d.Requests)),
+		counter("swarmgauge_bulk_retries_total", "Attempts after which a batch was kept.", float64(d.Retried)),
+		gauge("swarmgauge_spool_batches", "Batches on disk.", float64(d.SpoolBatches)),
+		gauge("swarmgauge_spool_bytes", "Disk space of the batches on disk.", float64(d.SpoolBytes)),
+		gauge("swarmgauge_spool_memory_bytes", "Batches in memory because the disk fails.", float64(d.MemoryBytes)),
+		gauge("swarmgauge_spool_oldest_seconds", "Age of the oldest batch that waits, 0 when none does.", oldest),
+		gauge("swarmgauge_delivery_degraded", "1 while something is in the way of delivery; /healthz?details says what.", degraded),
+	}
+}
+
+// processFamilies are what the Go runtime says of the process, under the names that the
+// Prometheus client library gave them.
+func processFamilies() []web.Family {
+	samples := []metrics.Sample{
+		{Name: "/sched/goroutines:goroutines"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"},
+	}
+	metrics.Read(samples)
+	value := func(i int) float64 { return float64(samples[i].Value.Uint64()) }
+	return []web.Family{
+		gauge("go_goroutines", "Goroutines.", value(0)),
+		gauge("go_memstats_heap_alloc_bytes", "Bytes of live objects and of those not swept yet.", value(1)),
+		gauge("go_memstats_sys_bytes", "Bytes that the Go runtime has mapped.", value(2)),
+		counter("go_gc_cycles_total", "Garbage collections.", value(3)),
+	}
+}
