@@ -1,0 +1,178 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A Part is a group of functions of the package, by what it needs of the machine.
+type Part int
+
+const (
+	Docker        Part = iota // StartEngine
+	Nodes                     // Engine.StartNodes; includes Docker
+	Elasticsearch             // StartElasticsearch
+	Initramfs                 // RunInitramfs
+	Systemd                   // RunSystemd; includes Initramfs
+	numParts
+)
+
+// Parts returns all parts.
+func Parts() []Part {
+	parts := make([]Part, numParts)
+	for i := range parts {
+		parts[i] = Part(i)
+	}
+	return parts
+}
+
+func (p Part) String() string {
+	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd"}[p]
+}
+
+// tool is a command and the Debian packages that have it; the first of them
+// that the release knows is the one to install.
+type tool struct {
+	command  string
+	packages []string
+}
+
+func (p Part) tools() []tool {
+	switch p {
+	case Docker:
+		return []tool{
+			{"dockerd", []string{"docker.io"}},
+			{"docker", []string{"docker-cli", "docker.io"}}, // apart from trixie on
+			{"iptables", []string{"iptables"}},
+			{"ip", []string{"iproute2"}},
+			{"unshare", []string{"util-linux"}},
+			{"dpkg-deb", []string{"dpkg"}},
+		}
+	case Nodes:
+		return append(Docker.tools(), tool{"mmdebstrap", []string{"mmdebstrap"}})
+	case Elasticsearch:
+		return []tool{
+			{"java", []string{"default-jre-headless"}},
+			{"mvn", []string{"maven"}},
+		}
+	case Initramfs:
+		return []tool{
+			{"qemu-system-x86_64", []string{"qemu-system-x86"}},
+			{"dpkg-deb", []string{"dpkg"}},
+		}
+	case Systemd:
+		return append(Initramfs.tools(),
+			tool{"mmdebstrap", []string{"mmdebstrap"}},
+			tool{"mkfs.ext4", []string{"e2fsprogs"}},
+			tool{"chroot", []string{"coreutils"}})
+	}
+	panic(fmt.Sprintf("lab: no part %d", p))
+}
+
+// needsRoot tells whether the part works for root only.
+func (p Part) needsRoot() bool { return p == Docker || p == Nodes || p == Systemd }
+
+// missing returns the Debian packages that the parts lack.
+func missing(ctx context.Context, parts []Part) []string {
+	var packages []string
+	for _, p := range parts {
+		for _, t := range p.tools() {
+			if _, err := lookPath(t.command); err == nil {
+				continue
+			}
+			name := t.packages[len(t.packages)-1]
+			for _, candidate := range t.packages {
+				if run(ctx, "apt-cache", "show", candidate) == nil {
+					name = candidate
+					break
+				}
+			}
+			packages = append(packages, name)
+		}
+	}
+	slices.Sort(packages)
+	return slices.Compact(packages)
+}
+
+// Install installs the Debian packages that the parts lack; it does nothing
+// where all are there. Services of these packages are not started. An error
+// for want of rights says what a person has to run.
+func Install(ctx context.Context, parts ...Part) error {
+	if runtime.GOARCH != "amd64" {
+		return fmt.Errorf("the lab is made for amd64, this machine is %s", runtime.GOARCH)
+	}
+	packages := missing(ctx, parts)
+	if len(packages) > 0 {
+		if _, err := lookPath("apt-get"); err != nil {
+			return fmt.Errorf("the lab needs Debian's packages %s, and this machine has no apt-get", strings.Join(packages, " "))
+		}
+		if os.Getuid() != 0 {
+			return fmt.Errorf("missing packages: run `sudo apt-get update && sudo apt-get install -y --no-install-recommends %s`", strings.Join(packages, " "))
+		}
+		if err := aptInstall(ctx, packages); err != nil {
+			return err
+		}
+	}
+	if os.Getuid() != 0 && slices.ContainsFunc(parts, Part.needsRoot) {
+		return fmt.Errorf("the lab's %v need root: run `sudo -E env PATH=\"$PATH\" go test ./test/...`", parts)
+	}
+	return nil
+}
+
+// Prepare installs what the parts need and makes everything that they keep in
+// [CacheDir], so that later starts take seconds.
+func Prepare(ctx context.Context, parts ...Part) error {
+	if err := Install(ctx, parts...); err != nil {
+		return err
+	}
+	var wanted []artefact
+	for _, p := range parts {
+		switch p {
+		case Docker:
+			wanted = append(wanted, busybox())
+		case Nodes:
+			wanted = append(wanted, busybox())
+			for _, s := range Suites() {
+				wanted = append(wanted, s.rootfs())
+			}
+		case Elasticsearch:
+			for _, v := range ElasticsearchVersions() {
+				wanted = append(wanted, elasticsearchHome(v))
+			}
+		case Initramfs:
+			wanted = append(wanted, busybox(), kernel())
+		case Systemd:
+			wanted = append(wanted, kernel(), Bookworm.disk())
+		}
+	}
+	return makeAll(ctx, wanted)
+}
+
+// installTime bounds what Need may spend on packages.
+const installTime = 5 * time.Minute
+
+// Need is the gate of every test that uses the package. It installs what the
+// parts lack where it may (root on Debian); elsewhere it skips the test with
+// the sentence that a person has to follow. With CI=true in the environment
+// nothing is skipped for want of parts: the test fails instead. `go test
+// -short` skips always; that is its reader's explicit wish.
+func Need(tb testing.TB, parts ...Part) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skipf("needs the lab's %v: run without -short", parts)
+	}
+	ctx, cancel := context.WithTimeout(tb.Context(), installTime)
+	defer cancel()
+	if err := Install(ctx, parts...); err != nil {
+		if os.Getenv("CI") == "true" {
+			tb.Fatal(err)
+		}
+		tb.Skip(err)
+	}
+}
