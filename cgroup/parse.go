@@ -113,7 +113,7 @@ func (k *sink) parse(r *row, b []byte, l *layout) (bad int) {
 	case shapePressure:
 		return k.parsePressure(b, r.keys[0].to)
 	case shapePerCPU:
-		return k.parsePerCPU(b, r.keys[0].to)
+		return k.parsePerCPU(b, r.keys[0].to, r.keys[1].to)
 	case shapeQuota:
 		return k.parseQuota(b, r.keys[0].to, r.keys[1].to)
 	case shapeList:

@@ -156,7 +156,7 @@ func TestParsePerCPU(t *testing.T) {
 		t.Helper()
 		var k sink
 		k.reset(new(metric.Sample))
-		if got := k.parsePerCPU([]byte(b), metric.CPUUsagePerCPU); got != bad {
+		if got := k.parsePerCPU([]byte(b), metric.CPUUsagePerCPU, metric.CPUUsage); got != bad {
 			t.Errorf("%q: bad at %d, want %d", b, got, bad)
 		}
 		if bad != parsed {
@@ -165,12 +165,18 @@ func TestParsePerCPU(t *testing.T) {
 		if k.sample.Rows(metric.PerCPU) != len(ns) {
 			t.Fatalf("%q: %d CPUs, want %d", b, k.sample.Rows(metric.PerCPU), len(ns))
 		}
+		sum := uint64(0)
 		for i, v := range ns {
 			if got, ok := k.sample.GetRow(metric.CPUUsagePerCPU, i); !ok || got != v {
 				t.Errorf("%q: CPU %d: %d (%v)", b, i, got, ok)
 			}
+			sum += v
+		}
+		if got, ok := k.get(metric.CPUUsage); !ok || got != sum {
+			t.Errorf("%q: %d (%v) in all, want %d", b, got, ok, sum)
 		}
 	}
+	f("18446744073709551615 1 \n", 21)
 	f("249687329 389807964 \n", parsed, 249687329, 389807964)
 	f("5\n", parsed, 5)
 	f("5 0 0 7\n", parsed, 5, 0, 0, 7)

@@ -108,23 +108,26 @@ func (k *sink) parseList(b []byte, count metric.ID) (bad int) {
 }
 
 // parsePerCPU parses v1's cpuacct.usage_percpu, ns for each possible CPU in the order
-// of their numbers, with a blank after each (cgroup-v1/cpuacct.rst):
+// of their numbers, with a blank after each (cgroup-v1/cpuacct.rst), and puts their sum
+// into total:
 //
 //	3124379 8535394
 //
 // A CPU that is possible but not there has 0, as the kernel prints it.
-func (k *sink) parsePerCPU(b []byte, to metric.ID) (bad int) {
-	i := 0
+func (k *sink) parsePerCPU(b []byte, to, total metric.ID) (bad int) {
+	i, sum := 0, uint64(0)
 	for cpu := 0; cpu < maxCPUs; cpu++ {
 		v, next := number(b, i)
-		if next == i || next >= len(b) {
+		if next == i || next >= len(b) || sum+v < sum {
 			return i
 		}
+		sum += v
 		k.sample.PutRow(to, k.cpuRow(cpu), v)
 		if b[next] == ' ' {
 			next++
 		}
 		if at(b, next, '\n') && next+1 == len(b) {
+			k.put(total, sum)
 			return parsed
 		}
 		if b[next-1] != ' ' {

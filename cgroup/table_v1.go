@@ -17,12 +17,12 @@ func v1Rows(k kernel) []row {
 		{name: "cpu.cfs_burst_us", controller: cpu, beat: slow, keys: one(metric.CPUBurstLimit), remedy: "Linux 5.14"},
 		{name: "cpu.shares", controller: cpu, beat: slow, keys: one(metric.CPUShares), remedy: "a kernel with CONFIG_FAIR_GROUP_SCHED"},
 
-		{name: "cpuacct.usage", controller: cpuacct, keys: one(metric.CPUUsage)},
 		{name: "cpuacct.stat", controller: cpuacct, shape: shapeFlat, keys: []key{
 			{name: "user", to: metric.CPUUser, scale: nsPerTick},
 			{name: "system", to: metric.CPUSystem, scale: nsPerTick},
 		}},
-		{name: "cpuacct.usage_percpu", controller: cpuacct, shape: shapePerCPU, keys: one(metric.CPUUsagePerCPU), remedy: "Linux 2.6.26"},
+		// cpuacct.usage would be the sum over the same CPUs, by the kernel's own addition.
+		{name: "cpuacct.usage_percpu", controller: cpuacct, shape: shapePerCPU, keys: []key{{to: metric.CPUUsagePerCPU}, {to: metric.CPUUsage}}},
 
 		{name: "memory.usage_in_bytes", controller: memory, keys: one(metric.MemoryUsage)},
 		{name: "memory.stat", controller: memory, beat: rootSlow, shape: shapeFlat, keys: memoryStatV1(k), derived: []metric.ID{metric.MemoryWorkingSet}},

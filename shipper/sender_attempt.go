@@ -68,7 +68,7 @@ func (a *attempt) run(ctx context.Context, e *entry, m *memo, healthy bool) (v v
 	a.stored, err = a.spool.read(e, a.stored[:0])
 	size := 0
 	if err == nil {
-		size, err = a.inflate.verify(a.stored, docs)
+		size, err = a.verify(e, docs)
 	}
 	if err != nil && !damaged(err) {
 		a.spool.release(e) // out of descriptors, say
@@ -104,6 +104,18 @@ func (a *attempt) run(ctx context.Context, e *entry, m *memo, healthy bool) (v v
 	}
 	a.settle(e, m, docs)
 	return v
+}
+
+// verify checks that a.stored is what was stored for e, and returns its length inflated, in
+// bytes. A batch of an earlier run has to be inflated for that.
+func (a *attempt) verify(e *entry, docs int) (size int, err error) {
+	if e.sum == 0 {
+		return a.inflate.verify(a.stored, docs)
+	}
+	if sum := checksum(a.stored); sum != e.sum {
+		return 0, fmt.Errorf("%w: the checksum is %08x, was %08x", errDamaged, sum, e.sum)
+	}
+	return sizeOf(a.stored), nil
 }
 
 // part sends the documents from number first on, docs of them: member is their gzipped

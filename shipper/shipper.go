@@ -100,6 +100,7 @@ type Shipper struct {
 
 	// Owned by the loop.
 	encoder *Encoder
+	deflate deflater
 	batch   *Batch // being filled, nil when nothing was put since the last one
 	prefix  string
 	node    *atomic.Pointer[metric.Node] // the newest, for gap documents
@@ -188,7 +189,7 @@ func (s *Shipper) open(ns int64) *Batch {
 	}
 	if s.batch == nil {
 		s.batch = s.handover.spare(s.prefix)
-		s.batch.reset(s.spool.epoch, s.spool.nextSeq())
+		s.batch.reset(s.spool.epoch, s.spool.nextSeq(), &s.deflate)
 	}
 	s.batch.slot = max(s.batch.slot, ns)
 	return s.batch
@@ -204,6 +205,7 @@ func (s *Shipper) Flush(slot int64) {
 
 // hand gives the batch to the publisher.
 func (s *Shipper) hand() {
+	s.batch.close()
 	dropped := s.handover.put(s.batch)
 	s.batch = nil
 	if dropped != nil {

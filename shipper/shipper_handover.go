@@ -2,14 +2,15 @@ package shipper
 
 import "sync"
 
-// handoverLimit bounds the encoded batches that wait for the disk, in bytes: two minutes
-// of a node with a hundred containers, when an fsync hangs.
+// handoverLimit bounds the batches that wait for the disk, in bytes: half an hour of a node
+// with a hundred containers, when an fsync hangs.
 const handoverLimit = 16 << 20
 
 // handover takes batches from the loop to the publisher, and empty ones back. The loop
 // never waits: when the disk is so slow that the limit is reached, the oldest batch is
 // given up.
 type handover struct {
+	limit int           // bytes that may wait
 	ready chan struct{} // has a token when there is a batch
 
 	mu      sync.Mutex // guards what follows
@@ -18,15 +19,15 @@ type handover struct {
 	empty   []*Batch
 }
 
-func newHandover() *handover { return &handover{ready: make(chan struct{}, 1)} }
+func newHandover() *handover { return &handover{limit: handoverLimit, ready: make(chan struct{}, 1)} }
 
 // put hands over a batch, and returns the one that had to be given up for it, or nil.
 func (h *handover) put(b *Batch) (dropped *Batch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.waiting = append(h.waiting, b)
-	h.bytes += len(b.body)
-	if h.bytes > handoverLimit && len(h.waiting) > 1 {
+	h.bytes += len(b.member)
+	if h.bytes > h.limit && len(h.waiting) > 1 {
 		dropped = h.shift()
 	}
 	notify(h.ready)
@@ -48,7 +49,7 @@ func (h *handover) shift() *Batch {
 	copy(h.waiting, h.waiting[1:])
 	h.waiting[len(h.waiting)-1] = nil
 	h.waiting = h.waiting[:len(h.waiting)-1]
-	h.bytes -= len(b.body)
+	h.bytes -= len(b.member)
 	return b
 }
 
@@ -57,7 +58,7 @@ func (h *handover) shift() *Batch {
 func (h *handover) recycle(b *Batch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.empty) < 2 && cap(b.body) <= 2*maxRaw {
+	if len(h.empty) < 2 && cap(b.member) <= maxRaw {
 		h.empty = append(h.empty, b)
 	}
 }

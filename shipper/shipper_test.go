@@ -432,11 +432,12 @@ func TestBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	s.handover.limit = 1 << 20
 	l := newLoad(1000)
 	for range 30 {
 		l.tick(s)
 	}
-	if s.handover.bytes > handoverLimit {
+	if s.handover.bytes > s.handover.limit {
 		t.Errorf("%d bytes wait", s.handover.bytes)
 	}
 	s.store()

@@ -48,13 +48,16 @@ const (
 	moving              // the publisher, which deletes or replaces it
 )
 
-// entry is one batch in the spool. 40 bytes: a full gigabyte of the smallest files is a
+// entry is one batch in the spool. 48 bytes: a full gigabyte of the smallest files is a
 // quarter of a million of them.
 type entry struct {
 	batchName
 	allocated int32 // bytes on disk, in blocks of 512
-	state     state
-	inMemory  bool
+	// sum is the checksum of the bytes that were stored, 0 when an earlier run stored
+	// them.
+	sum      uint32
+	state    state
+	inMemory bool
 	// attempted tells that Elasticsearch may have it already: it was sent before, or
 	// was found on disk at start.
 	attempted bool
@@ -85,16 +88,15 @@ type spool struct {
 	wake, fresh chan struct{}
 
 	// Owned by the publisher.
-	deflate       deflater
-	body, gapBody []byte
-	gapBatch      Batch
-	gaps          [losses]storedGap
-	temp          int
-	freeBytes     int64
-	reserve       int64
-	statfsAt      time.Time
-	retry         backoff
-	retryAt       time.Time
+	deflate   deflater // of gaps
+	gapBatch  Batch
+	gaps      [losses]storedGap
+	temp      int
+	freeBytes int64
+	reserve   int64
+	statfsAt  time.Time
+	retry     backoff
+	retryAt   time.Time
 
 	mu         sync.Mutex // guards what follows
 	held                  // nil while the directory can't be used
@@ -288,17 +290,13 @@ func (s *spool) nextSeq() uint64 {
 	return s.seq - 1
 }
 
-// publish stores the batch: on disk, or else in memory.
+// publish stores the batch, which is closed: on disk, or else in memory.
 func (s *spool) publish(b *Batch) {
 	if s.usable() {
 		s.unload()
 	}
-	s.body = s.deflate.member(s.body[:0], b.body, "")
-	s.store(b.name(), s.body, false)
+	s.store(b.name(), b.member, false)
 	s.writeGaps()
-	if cap(s.body) > maxRaw {
-		s.body = nil
-	}
 }
 
 // tick does what is due without a new batch: losses are written down, and what is in
@@ -432,7 +430,7 @@ func (s *spool) write(n batchName, body []byte, stored bool) error {
 		if err == nil {
 			s.freeBytes -= allocated
 			s.recover()
-			if !s.add(entry{batchName: n, allocated: int32(allocated / 512)}, stored) {
+			if !s.add(entry{batchName: n, allocated: int32(allocated / 512), sum: checksum(body)}, stored) {
 				return live.remove(n.String()) // delivered from memory meanwhile
 			}
 			return nil
@@ -485,7 +483,7 @@ func (s *spool) remember(n batchName, body []byte) {
 	at, there := s.find(n.seq)
 	if there { // a gap with a new content
 		old := &s.entries[at]
-		old.state = ready
+		old.state, old.sum = ready, checksum(body)
 		if !old.inMemory {
 			// The old content is still on disk under the same name; the new one
 			// replaces it when the disk works again.
@@ -494,7 +492,7 @@ func (s *spool) remember(n batchName, body []byte) {
 		}
 		s.forgetLocked(n.seq)
 	} else {
-		s.entries = slices.Insert(s.entries, at, entry{batchName: n, inMemory: true})
+		s.entries = slices.Insert(s.entries, at, entry{batchName: n, sum: checksum(body), inMemory: true})
 	}
 	s.memory[n.seq] = body
 	s.memoryUsed += len(body)

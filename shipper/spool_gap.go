@@ -77,10 +77,10 @@ func (s *spool) writeGaps() {
 		}
 		open.gap.merge(&lost)
 		b := &s.gapBatch
-		b.reset(s.epoch, open.seq)
+		b.reset(s.epoch, open.seq, &s.deflate)
 		b.slot = open.gap.Time
 		b.gap(s.encoder.AppendGap(b.Action(open.gap.Time/int64(time.Millisecond)), node, &open.gap))
-		s.gapBody = s.deflate.member(s.gapBody[:0], b.body, "")
-		s.store(b.name(), s.gapBody, grows)
+		b.close()
+		s.store(b.name(), b.member, grows)
 	}
 }

@@ -77,13 +77,15 @@ func testSpool(t testing.TB, dir string, budget int64) *spool {
 // fill publishes batches of docs documents.
 func fill(s *spool, batches, docs int) {
 	b := &Batch{prefix: "cadvisor"}
+	var d deflater
 	for range batches {
 		seq := s.nextSeq()
-		b.reset(s.epoch, seq)
+		b.reset(s.epoch, seq, &d)
 		b.slot = int64(seq) * int64(testInterval)
 		for i := range docs {
 			b.Source(fmt.Appendf(b.Action(b.slot/1e6), `{"seq":%d,"n":%d}`, seq, i))
 		}
+		b.close()
 		s.publish(b)
 	}
 }
