@@ -137,7 +137,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	for {
 		slot, err := clock.wait(ctx)
 		if err != nil {
-			c.handOver()
+			c.handOver(everything)
 			return nil
 		}
 		c.stats.late(clock.late())
@@ -166,9 +166,7 @@ func (c *Collector) Once(ctx context.Context) error {
 	}
 	slot := time.Now().UnixNano()
 	c.sweep(slot)
-	if slot%int64(c.o.Window) != 0 { // else the sweep has done it
-		c.handOver()
-	}
+	c.handOver(everything) // of which the sweep may have done most
 	return nil
 }
 
@@ -179,7 +177,7 @@ func (c *Collector) sweep(slot int64) {
 	windowEnds := slot%window == 0
 	interval := (slot + window - 1) / window * window
 	if c.interval != 0 && interval != c.interval && c.handed != c.interval {
-		c.handOver() // the sweep at the last interval's end was missed
+		c.handOver(named) // the sweep at the last interval's end was missed
 	}
 	c.interval = interval
 
@@ -199,7 +197,7 @@ func (c *Collector) sweep(slot int64) {
 	c.sweeps++
 	c.stats.targets.Store(int64(len(c.targets)))
 	if windowEnds {
-		c.handOver()
+		c.handOver(named)
 	}
 }
 
@@ -284,10 +282,21 @@ func (c *Collector) gone(path string) {
 	}
 }
 
+// windows says which windows are handed over.
+type windows bool
+
+const (
+	// named: a window of a container that was found a moment ago, and has no name yet,
+	// goes on into the next interval instead: its document says whose it is then.
+	named windows = false
+	// everything, because no other interval comes.
+	everything windows = true
+)
+
 // handOver gives the windows of all targets to the sink and begins new ones.
-func (c *Collector) handOver() {
+func (c *Collector) handOver(which windows) {
 	for _, t := range c.targets {
-		if t.window.Samples == 0 {
+		if t.window.Samples == 0 || which == named && t.awaitsName() {
 			continue
 		}
 		c.put(t)

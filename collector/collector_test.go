@@ -295,6 +295,9 @@ func (b *bench) start(t *testing.T, id string, command ...string) (stop func()) 
 	return stop
 }
 
+// name lets the runtime know the container id.
+func (b *bench) name(id string) { b.runtime.set(metric.Container{ID: id, Name: "name-" + id[:1]}) }
+
 func id(digit string) string { return strings.Repeat(digit, 64) }
 
 func TestNewContainerCountsFromZeroAndItsFlowsAddUp(t *testing.T) {
@@ -352,6 +355,7 @@ func TestNewContainerCountsFromZeroAndItsFlowsAddUp(t *testing.T) {
 
 func TestContainerThatEndsAtTheEndOfAWindowHasALastOne(t *testing.T) {
 	b := newBench(t, nil)
+	b.name(id("c"))
 	b.tick(t)
 	stop := b.start(t, id("c"), "sleep", "60")
 	b.tick(t)
@@ -369,6 +373,7 @@ func TestContainerThatEndsAtTheEndOfAWindowHasALastOne(t *testing.T) {
 
 func TestFoundRunningHasNoPast(t *testing.T) {
 	b := newBench(t, nil)
+	b.name(id("b"))
 	b.start(t, id("b"), "sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec sleep 60")
 	time.Sleep(500 * time.Millisecond)
 	b.tick(t)
@@ -387,8 +392,9 @@ func TestFoundRunningHasNoPast(t *testing.T) {
 func TestUnnamedContainerIsMeasuredWithTheReason(t *testing.T) {
 	b := newBench(t, nil)
 	b.start(t, id("c"), "sleep", "60")
-	b.tick(t)
-	b.tick(t)
+	for range namingReads {
+		b.tick(t)
+	}
 	b.windowEnd(t)
 	windows := b.sink.of(id("c"))
 	if len(windows) != 1 || windows[0].container.Unidentified != "no such container" || windows[0].container.DisplayName() != "/"+b.parent+"/"+id("c") {
@@ -440,11 +446,14 @@ func TestWhichCgroupsAreMeasured(t *testing.T) {
 
 func TestNetworkNamespaceIsCountedOnce(t *testing.T) {
 	b := newBench(t, nil)
+	b.name(id("e"))
+	b.name(id("f"))
 	b.tick(t)
 	b.start(t, id("e"), "sleep", "60") // in the host's namespace
 	b.start(t, id("f"), "unshare", "-n", "sh", "-c", "ip link add eth0 type veth peer name eth1; exec sleep 60")
 	time.Sleep(300 * time.Millisecond)
 	b.tick(t)
+	b.tick(t) // with the names
 	b.windowEnd(t)
 	if windows := b.sink.of(id("e")); len(windows) != 1 || windows[0].networkOf != metric.Root {
 		t.Errorf("a container in the host's network: %+v", windows)
@@ -506,14 +515,16 @@ func TestOnceGivesEverythingOneWindow(t *testing.T) {
 // A window lies in one slot, whether it ends with it, with its container or with the agent.
 func TestWindowsHaveTheSlotThatTheyLieIn(t *testing.T) {
 	b := newBench(t, nil)
+	b.name(id("4"))
 	b.tick(t)
 	stop := b.start(t, id("4"), "sleep", "60")
+	b.tick(t)
 	b.windowEnd(t)
 	full := b.slot
 	b.tick(t)
 	stop()
 	b.tick(t)
-	b.handOver()
+	b.handOver(named)
 	slots := map[string][]int64{}
 	for _, w := range b.sink.windows {
 		slots[w.container.Path] = append(slots[w.container.Path], w.slot)
@@ -525,6 +536,35 @@ func TestWindowsHaveTheSlotThatTheyLieIn(t *testing.T) {
 	of := b.sink.of(id("4"))
 	if len(of) != 2 || of[0].slot != want[0] || of[1].slot != want[1] || !of[1].ended {
 		t.Errorf("%d windows, want two in the slots %d, the second one the last", len(of), want)
+	}
+}
+
+// The first document of a container waits some sweeps for its name, and has all of its
+// flows. A container that doesn't get one is not kept waiting for longer.
+func TestFirstWindowWaitsForAName(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	b.start(t, id("7"), "sleep", "60")
+	b.start(t, id("8"), "sleep", "60")
+	b.windowEnd(t)
+	if n := len(b.sink.of(id("7"))) + len(b.sink.of(id("8"))); n != 0 {
+		t.Errorf("%d windows without a name at once", n)
+	}
+	b.name(id("7"))
+	b.tickUntil(t, "the name isn't asked for again", func() bool { return b.byID[id("7")].identity.settled })
+	for b.byID[id("8")].reads < namingReads {
+		b.tick(t)
+	}
+	b.windowEnd(t)
+	of := b.sink.of(id("7"))
+	if len(of) != 1 || of[0].container.Name != "name-7" || of[0].slot != b.slot || of[0].first.Time != of[0].last.Time && !of[0].hasCPU {
+		t.Fatalf("got %+v", of)
+	}
+	if of[0].samples != int(b.byID[id("7")].reads) {
+		t.Errorf("%d of %d samples", of[0].samples, b.byID[id("7")].reads)
+	}
+	if of := b.sink.of(id("8")); len(of) != 1 || of[0].container.Name != "" || of[0].container.Unidentified == "" {
+		t.Errorf("got %+v of a container that gets no name", of)
 	}
 }
 

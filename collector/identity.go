@@ -10,6 +10,16 @@ import (
 // is often seen before the engine has written its files, or written its start into them.
 var retryIdentity = [...]time.Duration{time.Second, time.Second, 5 * time.Second, 30 * time.Second}
 
+// namingReads are the readings of a new container that its first document may wait for its
+// name. The answer to the first question is there at the second reading, if the engine has
+// written its files by then.
+const namingReads = 3
+
+// awaitsName tells whether t may still be expected to get a name presently.
+func (t *target) awaitsName() bool {
+	return t.container.ID != "" && !t.identity.settled && t.reads <= namingReads
+}
+
 // identify asks about the targets whose turn it is.
 func (c *Collector) identify() {
 	now := time.Now()

@@ -524,7 +524,7 @@ func (w *swarm) checkNames(t *testing.T, docs []document) {
 		name, id, _ := strings.Cut(strings.TrimSpace(line), " ")
 		nodeIDs[name] = id
 	}
-	met := map[string]bool{} // containers, by id
+	met := map[string]bool{} // containers of which there was a document, by id
 	for _, d := range docs {
 		node := d.text("host.name")
 		if nodeIDs[node] == "" || d.text("swarm.node.id") != nodeIDs[node] || d.text("swarm.node.name") != node || d.text("machine_name") != node {
@@ -533,10 +533,11 @@ func (w *swarm) checkNames(t *testing.T, docs []document) {
 		if d.dataset() != "container" && d.dataset() != "event" {
 			continue
 		}
-		first := !met[d.text("container.id")]
-		met[d.text("container.id")] = true
-		if n, _ := d.number("sample.count"); d.text("container.unidentified") != "" && first && n <= 3 {
-			continue // a window that ended before the engine had written who the new container is
+		if id := d.text("container.id"); d.dataset() == "container" && !met[id] {
+			met[id] = true
+			if d.text("container.unidentified") != "" && d.ended() {
+				continue // it ended before the engine had written who it is
+			}
 		}
 		tk, ok := w.tasks[d.text("swarm.task.id")]
 		if !ok {

@@ -98,6 +98,8 @@ rmdir $lab/disk $lab/oom $lab/cpu # their last documents
 sleep 2
 kill $agent
 wait $agent && echo "== status 0"
+echo "== later"
+sed s,^,$CONTAINER_ID/net/dev:, /proc/$server/net/dev
 echo "== log"
 cat log
 echo "== documents"
