@@ -6,10 +6,9 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
-// derive makes the numbers that no file has. It runs after the files were read, with
-// stat telling whether memory.stat was among them.
-func (k *sink) derive(stat bool) {
-	if stat {
+// derive makes the numbers that no file has. It runs after the files were read.
+func (k *sink) derive() {
+	if k.stat {
 		k.workingSet()
 		k.kernelMemory()
 	}

@@ -165,17 +165,11 @@ func work(t testing.TB, h *Hierarchy, path string) (pid int, end func()) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), childWork+"=1", "GOMAXPROCS=1")
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	in := startIn(t, h, path, cmd)
 	ended := false
 	end = func() {
 		if !ended {
@@ -185,17 +179,35 @@ func work(t testing.TB, h *Hierarchy, path string) (pid int, end func()) {
 		}
 	}
 	t.Cleanup(end)
-	for _, dir := range h.dirs(path) {
-		if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
 	io.WriteString(in, "go\n")
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "done\n" {
 		t.Fatalf("the child said %q, %v", line, err)
 	}
 	time.Sleep(50 * time.Millisecond) // for it to fall asleep
 	return cmd.Process.Pid, end
+}
+
+// startIn starts a command that waits for its input, and makes it a member of the cgroup. It
+// is killed at the end of the test.
+func startIn(t testing.TB, h *Hierarchy, path string, cmd *exec.Cmd) (in io.WriteCloser) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill() // unless it has ended
+		cmd.Wait()
+	})
+	for _, dir := range h.dirs(path) {
+		if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return in
 }
 
 // oracle reads the cgroup by opencontainers/cgroups.
@@ -611,11 +623,14 @@ func manyReaders(b *testing.B, o Options) ([]*Reader, []metric.Sample, *Tree) {
 	return readers, samples, tree
 }
 
-func benchmarkRead(b *testing.B, o Options, slow bool) {
+func benchmarkRead(b *testing.B, o Options, busy, slow bool) {
 	readers, samples, _ := manyReaders(b, o)
 	b.ReportAllocs()
 	i, start := 0, cpuTime()
 	for b.Loop() {
+		if busy {
+			readers[i].cpu++ // as if some had been used
+		}
 		if err := readers[i].Read(&samples[i], slow); err != nil {
 			b.Fatal(err)
 		}
@@ -632,9 +647,12 @@ func cpuTime() time.Duration {
 }
 
 // One Read of one of a hundred cgroups.
-func BenchmarkLiveRead(b *testing.B)         { benchmarkRead(b, Options{}, false) }
-func BenchmarkLiveReadSlow(b *testing.B)     { benchmarkRead(b, Options{}, true) }
-func BenchmarkLiveReadReopened(b *testing.B) { benchmarkRead(b, Options{MaxDescriptors: -1}, false) }
+func BenchmarkLiveRead(b *testing.B)      { benchmarkRead(b, Options{}, true, false) }
+func BenchmarkLiveReadQuiet(b *testing.B) { benchmarkRead(b, Options{}, false, false) }
+func BenchmarkLiveReadSlow(b *testing.B)  { benchmarkRead(b, Options{}, true, true) }
+func BenchmarkLiveReadReopened(b *testing.B) {
+	benchmarkRead(b, Options{MaxDescriptors: -1}, true, false)
+}
 
 // One Update of a tree with a hundred cgroups and the machine's own, nothing changed.
 func BenchmarkLiveTree(b *testing.B) {

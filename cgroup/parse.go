@@ -22,6 +22,7 @@ type sink struct {
 	// interim holds the numbers that only serve to make others.
 	interim [numInterim]uint64
 	read    uint32 // a bit for each of interim
+	stat    bool   // memory.stat was parsed for this sample
 	// device names a block device; nil or "" where its name can't be known.
 	device func(major, minor uint32) string
 }
@@ -40,7 +41,7 @@ const (
 const numInterim = int(endInterim) - metric.NumIDs
 
 // reset starts a sample.
-func (k *sink) reset(s *metric.Sample) { k.sample, k.read = s, 0 }
+func (k *sink) reset(s *metric.Sample) { k.sample, k.read, k.stat = s, 0, false }
 
 // put stores a number that there is one of per cgroup.
 func (k *sink) put(id metric.ID, v uint64) {

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,8 +30,13 @@ type Reader struct {
 	// runtime makes the directories of a cgroup one after the other.
 	young int
 
-	// always and all are the numbers read at each Read, and at slow ones.
-	always, all metric.Set
+	// numbers are what the files of each pass have.
+	numbers [numPasses]metric.Set
+
+	// What the pulses said last, since when they say it, and when all files were read
+	// last, in the time of samples.
+	cpu, usage      uint64
+	since, complete int64
 }
 
 // directory is the cgroup's directory in one mount.
@@ -44,7 +50,33 @@ type directory struct {
 type source struct {
 	fd    file // none where it is opened at each read
 	state state
-	slow  bool
+	pass  pass
+}
+
+// pass is the part of a Read in which a file is read. A Read goes through them in this
+// order, and leaves some out.
+type pass uint8
+
+const (
+	pulses   pass = iota // always, first
+	moving               // always
+	standing             // not in a quiet cgroup
+	seldom               // at slow Reads
+
+	numPasses = int(seldom) + 1
+)
+
+// passOf returns the pass of a file.
+func passOf(r *row, root bool) pass {
+	switch {
+	case r.beat == slow || r.beat == rootSlow && root:
+		return seldom
+	case r.pulse:
+		return pulses
+	case r.still:
+		return standing
+	}
+	return moving
 }
 
 // state is what is known of a file.
@@ -78,8 +110,7 @@ func (h *Hierarchy) OpenReader(path string) (*Reader, error) {
 		r.dirs[i].fd = none
 	}
 	for i := range r.files {
-		beat := h.rows[i].beat
-		r.files[i] = source{fd: none, slow: beat == slow || beat == rootSlow && r.root}
+		r.files[i] = source{fd: none, pass: passOf(&h.rows[i], r.root)}
 	}
 	r.kept = h.reserve(h.keeps)
 	if !r.kept {
@@ -122,10 +153,12 @@ func (r *Reader) Close() {
 	r.h = nil
 }
 
-// Read reads the cgroup into s. The numbers that s holds from before are forgotten as
-// far as this Read reads them, so that s holds what was read now, or nothing; with
-// slow, also what rarely changes or is costly is read: limits, settings, peaks, and
-// memory.stat of the root. Time, and numbers that no cgroup file has, are left alone.
+// Read reads the cgroup into s, which is the sample that the last Read filled or a copy of
+// it. The numbers that s holds from before are forgotten as far as this Read reads them,
+// so that s holds what was read now, or nothing; with slow, also what rarely changes or is
+// costly is read: limits, settings, peaks, and memory.stat of the root. Files that can't
+// have changed are not read, and their numbers stay (see quiet). Time, which is now, and
+// numbers that no cgroup file has, are left alone.
 //
 // A file that can't be read, or that makes no sense, costs its own numbers only and is
 // counted (Hierarchy.Failures). Read returns ErrGone, and nothing else, when the cgroup
@@ -137,30 +170,44 @@ func (r *Reader) Read(s *metric.Sample, slow bool) error {
 		return ErrGone
 	}
 	defer r.putDown()
-	if slow || r.young > 0 {
+	complete := slow || r.young > 0
+	if complete {
 		r.reconsider(slow)
 	}
-	forget := &r.always
-	if slow {
-		forget = &r.all
+	if !r.readPass(pulses, slow) {
+		return ErrGone
 	}
-	s.Forget(forget)
-	stat := false
+	complete = !r.quiet(s) || complete
+	if !r.readPass(moving, slow) ||
+		complete && !r.readPass(standing, slow) ||
+		slow && !r.readPass(seldom, slow) {
+		return ErrGone
+	}
+	if complete {
+		r.complete = s.Time
+	}
+	h.sink.derive()
+	return nil
+}
+
+// readPass reads the files of one pass. It returns false if the cgroup is gone.
+func (r *Reader) readPass(p pass, slow bool) bool {
+	h := r.h
+	h.sink.sample.Forget(&r.numbers[p])
 	for i := range r.files {
 		f := &r.files[i]
-		if f.slow && !slow || f.state == absent || f.state == unreadable && !slow {
+		if f.pass != p || f.state == absent || f.state == unreadable && !slow {
 			continue
 		}
-		row := &h.rows[i]
 		n, errno := r.load(i)
 		if errno != 0 {
 			if !r.lost(i, errno) {
-				return ErrGone
+				return false
 			}
 			continue
 		}
 		f.state = readable
-		l := &h.layouts[i]
+		row, l := &h.rows[i], &h.layouts[i]
 		if r.root {
 			// The root cgroup's files differ from those of all others.
 			l = nil
@@ -170,10 +217,35 @@ func (r *Reader) Read(s *metric.Sample, slow bool) error {
 			h.sink.forget(row)
 			continue
 		}
-		stat = stat || row.name == "memory.stat"
+		h.sink.stat = h.sink.stat || row.name == "memory.stat"
 	}
-	h.sink.derive(stat)
-	return nil
+	return true
+}
+
+const (
+	// settleTime is how long the pulses have to be the same before a cgroup is quiet: the
+	// kernel sums up memory.stat every two seconds, and between only for much at once.
+	settleTime = int64(5 * time.Second)
+	// completeTime is how seldom everything is read of a quiet cgroup, too. What the
+	// pulses don't show is late by no more: pages that only change lists, or that a
+	// process of another cgroup unmaps.
+	completeTime = int64(10 * time.Second)
+)
+
+// quiet tells whether nothing has happened in the cgroup for a while: no CPU time was used
+// and memory usage is the same, and no page waits for the kernel to write it. Most containers
+// of a node wait for something most of the time, and without the files that stand still
+// then, a Read costs a third (BenchmarkLiveRead, BenchmarkLiveReadQuiet).
+func (r *Reader) quiet(s *metric.Sample) bool {
+	cpu, ok1 := s.Get(metric.CPUUsage)
+	usage, ok2 := s.Get(metric.MemoryUsage)
+	dirty, _ := s.Get(metric.MemoryDirty)
+	writeback, _ := s.Get(metric.MemoryWriteback)
+	if !ok1 || !ok2 || cpu != r.cpu || usage != r.usage || dirty > 0 || writeback > 0 {
+		r.cpu, r.usage, r.since = cpu, usage, s.Time
+		return false
+	}
+	return s.Time-r.since >= settleTime && s.Time-r.complete < completeTime
 }
 
 // load reads the file of row i into the scratch buffer.
@@ -200,7 +272,7 @@ func (r *Reader) dir(i int) file { return r.dirs[r.h.mountOf[r.h.rows[i].control
 
 // keeps tells whether the descriptor of row i is kept. Slow files are not: they would
 // double the descriptors for a tenth of the time.
-func (r *Reader) keeps(i int) bool { return r.kept && !r.files[i].slow }
+func (r *Reader) keeps(i int) bool { return r.kept && r.files[i].pass != seldom }
 
 // lost decides what became of the file of row i, which could not be read. It returns
 // false if the whole cgroup is gone.
@@ -422,14 +494,10 @@ func (r *Reader) chooseGroup() uint8 {
 // settle works out which numbers this Reader reads. Those of files that are not there
 // are not among them: others may know them.
 func (r *Reader) settle() {
-	r.always, r.all = metric.Set{}, metric.Set{}
+	r.numbers = [numPasses]metric.Set{}
 	for i := range r.files {
-		if r.files[i].state == absent {
-			continue
-		}
-		addAll(&r.all, &r.h.rows[i].ids)
-		if !r.files[i].slow {
-			addAll(&r.always, &r.h.rows[i].ids)
+		if f := &r.files[i]; f.state != absent {
+			addAll(&r.numbers[f.pass], &r.h.rows[i].ids)
 		}
 	}
 }

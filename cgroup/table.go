@@ -14,6 +14,13 @@ type row struct {
 	limit bool
 	// zeroIsNone: 0 means that nothing was set, which is absent.
 	zeroIsNone bool
+	// pulse: the file's number tells whether anything has happened in the cgroup: CPU
+	// time and memory usage. It is read before the others.
+	pulse bool
+	// still: the file stands still while the pulses do. What has not run has not forked,
+	// faulted or been killed, and where usage is the same to the byte nothing was charged
+	// or reclaimed. See Reader.quiet.
+	still bool
 	// derived are the numbers that derive makes from this file's and others'.
 	derived []metric.ID
 	// group: of the files with a group, only those of the first group that has data

@@ -17,17 +17,17 @@ func v1Rows(k kernel) []row {
 		{name: "cpu.cfs_burst_us", controller: cpu, beat: slow, keys: one(metric.CPUBurstLimit), remedy: "Linux 5.14"},
 		{name: "cpu.shares", controller: cpu, beat: slow, keys: one(metric.CPUShares), remedy: "a kernel with CONFIG_FAIR_GROUP_SCHED"},
 
-		{name: "cpuacct.stat", controller: cpuacct, shape: shapeFlat, keys: []key{
+		{name: "cpuacct.stat", controller: cpuacct, still: true, shape: shapeFlat, keys: []key{
 			{name: "user", to: metric.CPUUser, scale: nsPerTick},
 			{name: "system", to: metric.CPUSystem, scale: nsPerTick},
 		}},
 		// cpuacct.usage would be the sum over the same CPUs, by the kernel's own addition.
-		{name: "cpuacct.usage_percpu", controller: cpuacct, shape: shapePerCPU, keys: []key{{to: metric.CPUUsagePerCPU}, {to: metric.CPUUsage}}},
+		{name: "cpuacct.usage_percpu", controller: cpuacct, pulse: true, shape: shapePerCPU, keys: []key{{to: metric.CPUUsagePerCPU}, {to: metric.CPUUsage}}},
 
-		{name: "memory.usage_in_bytes", controller: memory, keys: one(metric.MemoryUsage)},
-		{name: "memory.stat", controller: memory, beat: rootSlow, shape: shapeFlat, keys: memoryStatV1(k), derived: []metric.ID{metric.MemoryWorkingSet}},
+		{name: "memory.usage_in_bytes", controller: memory, pulse: true, keys: one(metric.MemoryUsage)},
+		{name: "memory.stat", controller: memory, beat: rootSlow, still: true, shape: shapeFlat, keys: memoryStatV1(k), derived: []metric.ID{metric.MemoryWorkingSet}},
 		// The line oom_kill came with Linux 4.13; before, the file has none.
-		{name: "memory.oom_control", controller: memory, shape: shapeFlat, keys: []key{{name: "oom_kill", to: metric.MemoryOOMKills}}},
+		{name: "memory.oom_control", controller: memory, still: true, shape: shapeFlat, keys: []key{{name: "oom_kill", to: metric.MemoryOOMKills}}},
 		{name: "memory.limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryLimit)},
 		{name: "memory.soft_limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryReservation), remedy: "a kernel without PREEMPT_RT"},
 		{name: "memory.memsw.limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(rawMemoryAndSwapLimit), derived: []metric.ID{metric.MemorySwapLimit}, remedy: "the boot flag swapaccount=1"},
@@ -47,7 +47,7 @@ func v1Rows(k kernel) []row {
 		{name: "blkio.throttle.io_service_bytes", controller: blockIO, group: 4, shape: shapeBlkio, keys: blkioBytes()},
 		{name: "blkio.throttle.io_serviced", controller: blockIO, group: 4, shape: shapeBlkio, keys: blkioOperations()},
 
-		{name: "pids.current", controller: pids, keys: one(metric.PidsCurrent)},
+		{name: "pids.current", controller: pids, still: true, keys: one(metric.PidsCurrent)},
 		{name: "pids.max", controller: pids, beat: slow, limit: true, keys: one(metric.PidsLimit)},
 		{name: "pids.events", controller: pids, beat: slow, shape: shapeFlat, keys: []key{{name: "max", to: metric.PidsLimitHits}}, remedy: "Linux 4.8"},
 
