@@ -54,17 +54,23 @@ func (f file) openDir(path cname) (file, unix.Errno) {
 // read reads the file from its beginning into buf and returns how many bytes came.
 // The kernel makes up the whole text of a cgroup file in one read if there is room
 // for it; a buffer that is full therefore means EFBIG.
+//
+// Go's scheduler isn't told of the call: the kernel makes up the text from memory. Told of a
+// thousand of them in a row, the runtime's monitor thread looks every 20 µs whether one
+// hangs, and at times takes the processor away from the loop in the middle of one. That cost
+// a twentieth of the agent's CPU time, with 100 cgroups at 1 s.
 func (f file) read(buf []byte) (int, unix.Errno) {
 	for {
-		n, err := unix.Pread(int(f), buf, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(f),
+			uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
 		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return 0, toErrno(err)
-		case n == len(buf):
+		case errno == unix.EINTR:
+		case errno != 0:
+			return 0, errno
+		case int(n) == len(buf):
 			return 0, unix.EFBIG
 		default:
-			return n, 0
+			return int(n), 0
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"fmt"
 	"io"
 	"os/exec"
 	"strconv"
@@ -80,18 +81,40 @@ func TestQuiet(t *testing.T) {
 		tasks(20)
 		f("not settled", time.Second, 20)
 
-		after(time.Duration(settleTime))
-		if mode != V1 {
-			dir := "cg/docker/a"
-			if mode == Hybrid {
-				dir = "cg/unified/docker/a"
-			}
-			m.write(dir+"/io.pressure", "some avg10=1.00 avg60=0.00 avg300=0.00 total=6000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5128\n")
-			after(time.Second)
-			if n, _ := s.Get(metric.PressureIOSome); n != 6000*nsPerMicrosecond {
-				t.Errorf("%v: pressure of a quiet cgroup is %d", mode, n)
+		if mode == V1 {
+			continue
+		}
+		dir := "cg/docker/a"
+		if mode == Hybrid {
+			dir = "cg/unified/docker/a"
+		}
+		const pressure = "some avg10=%d.00 avg60=1.00 avg300=0.00 total=%d\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+		stall := func(avg10, total int) {
+			for _, file := range []string{"cpu", "memory", "io"} {
+				m.write(dir+"/"+file+".pressure", fmt.Sprintf(pressure, avg10, total))
 			}
 		}
+		g := func(what string, want uint64) {
+			t.Helper()
+			after(time.Second)
+			if n, _ := s.Get(metric.PressureIOSome); n != want*nsPerMicrosecond {
+				t.Errorf("%v, %s: %d ns of stalls, want %d µs", mode, what, n, want)
+			}
+		}
+		after(time.Duration(settleTime))
+		stall(1, 6000)
+		g("quiet, and something waits", 6000)
+		stall(1, 7000)
+		g("it goes on waiting", 7000)
+		stall(1, 7000)
+		g("the average has yet to fall", 7000)
+		stall(0, 8000)
+		g("until now", 8000)
+		g("at rest", 8000)
+		stall(0, 9000)
+		g("not read", 8000)
+		after(time.Duration(completeTime))
+		g("after a while", 9000)
 	}
 }
 
@@ -157,7 +180,7 @@ func TestLiveQuietMissesNothing(t *testing.T) {
 				quiet++
 			}
 			for i := range h.rows {
-				if !h.rows[i].still || r.files[i].state != readable {
+				if p := r.files[i].pass; p != stalls && p != standing || r.files[i].state != readable {
 					continue
 				}
 				for _, key := range h.rows[i].keys {

@@ -37,6 +37,8 @@ type Reader struct {
 	// last, in the time of samples.
 	cpu, usage      uint64
 	since, complete int64
+	// stalled is what the totals of pressure added up to, at the last Read that looked.
+	stalled uint64
 }
 
 // directory is the cgroup's directory in one mount.
@@ -60,6 +62,7 @@ type pass uint8
 const (
 	pulses   pass = iota // always, first
 	moving               // always
+	stalls               // pressure: not in a quiet cgroup where nothing waits
 	standing             // not in a quiet cgroup
 	seldom               // at slow Reads
 
@@ -73,6 +76,8 @@ func passOf(r *row, root bool) pass {
 		return seldom
 	case r.pulse:
 		return pulses
+	case r.shape == shapePressure:
+		return stalls
 	case r.still:
 		return standing
 	}
@@ -177,8 +182,10 @@ func (r *Reader) Read(s *metric.Sample, slow bool) error {
 	if !r.readPass(pulses, slow) {
 		return ErrGone
 	}
+	calm := r.calm(s)
 	complete = !r.quiet(s) || complete
 	if !r.readPass(moving, slow) ||
+		(complete || !calm) && !r.readPass(stalls, slow) ||
 		complete && !r.readPass(standing, slow) ||
 		slow && !r.readPass(seldom, slow) {
 		return ErrGone
@@ -235,7 +242,7 @@ const (
 // quiet tells whether nothing has happened in the cgroup for a while: no CPU time was used
 // and memory usage is the same, and no page waits for the kernel to write it. Most containers
 // of a node wait for something most of the time, and without the files that stand still
-// then, a Read costs a third (BenchmarkLiveRead, BenchmarkLiveReadQuiet).
+// then, a Read costs a quarter (BenchmarkLiveRead, BenchmarkLiveReadQuiet).
 func (r *Reader) quiet(s *metric.Sample) bool {
 	cpu, ok1 := s.Get(metric.CPUUsage)
 	usage, ok2 := s.Get(metric.MemoryUsage)
@@ -246,6 +253,21 @@ func (r *Reader) quiet(s *metric.Sample) bool {
 		return false
 	}
 	return s.Time-r.since >= settleTime && s.Time-r.complete < completeTime
+}
+
+// calm tells whether the pressure that s holds from the last Read was at rest: the totals
+// were those of the Read before, and the shortest averages have come down to nothing. In a
+// quiet cgroup it stays so, because a stall begins with something that runs.
+func (r *Reader) calm(s *metric.Sample) bool {
+	stalled, average := uint64(0), uint64(0)
+	for _, some := range [...]metric.ID{metric.PressureCPUSome, metric.PressureMemorySome, metric.PressureIOSome} {
+		total, _ := s.Get(some)
+		avg10, _ := s.Get(some + 1)
+		stalled, average = stalled+total, average+avg10
+	}
+	same := stalled == r.stalled
+	r.stalled = stalled
+	return same && average == 0
 }
 
 // load reads the file of row i into the scratch buffer.
