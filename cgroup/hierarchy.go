@@ -147,7 +147,7 @@ func open(o Options, k kernel) (*Hierarchy, error) {
 		}
 		h.span[r.controller].end = i + 1
 		// Of the groups, one is kept, which has as many files as the first.
-		if r.beat != slow && r.group <= 1 {
+		if r.pass != seldom && r.group <= 1 {
 			h.keeps++
 		}
 	}

@@ -82,6 +82,26 @@ func TestQuiet(t *testing.T) {
 		f("not settled", time.Second, 20)
 
 		if mode == V1 {
+			// Periods go on, and are told of where there is a quota.
+			periods := func(n int) uint64 {
+				t.Helper()
+				m.write("cg/cpu/docker/a/cpu.stat", fmt.Sprintf("nr_periods %d\nnr_throttled 0\nthrottled_time 0\nnr_bursts 0\nburst_time 0\n", n))
+				after(time.Second)
+				got, _ := s.Get(metric.CPUPeriods)
+				return got
+			}
+			after(time.Duration(settleTime))
+			if n := periods(35); n != 35 {
+				t.Errorf("%d periods in a quiet cgroup with a quota, want 35", n)
+			}
+			m.write("cg/cpu/docker/a/cpu.cfs_quota_us", "-1\n")
+			if err := r.Read(s, true); err != nil {
+				t.Fatal(err)
+			}
+			before = s.Len()
+			if n := periods(36); n != 35 {
+				t.Errorf("%d periods in a quiet cgroup without a quota, want 35 from before", n)
+			}
 			continue
 		}
 		dir := "cg/docker/a"

@@ -55,35 +55,6 @@ type source struct {
 	pass  pass
 }
 
-// pass is the part of a Read in which a file is read. A Read goes through them in this
-// order, and leaves some out.
-type pass uint8
-
-const (
-	pulses   pass = iota // always, first
-	moving               // always
-	stalls               // pressure: not in a quiet cgroup where nothing waits
-	standing             // not in a quiet cgroup
-	seldom               // at slow Reads
-
-	numPasses = int(seldom) + 1
-)
-
-// passOf returns the pass of a file.
-func passOf(r *row, root bool) pass {
-	switch {
-	case r.beat == slow || r.beat == rootSlow && root:
-		return seldom
-	case r.pulse:
-		return pulses
-	case r.shape == shapePressure:
-		return stalls
-	case r.still:
-		return standing
-	}
-	return moving
-}
-
 // state is what is known of a file.
 type state uint8
 
@@ -115,7 +86,11 @@ func (h *Hierarchy) OpenReader(path string) (*Reader, error) {
 		r.dirs[i].fd = none
 	}
 	for i := range r.files {
-		r.files[i] = source{fd: none, pass: passOf(&h.rows[i], r.root)}
+		row := &h.rows[i]
+		r.files[i] = source{fd: none, pass: row.pass}
+		if r.root && row.seldomInRoot {
+			r.files[i].pass = seldom
+		}
 	}
 	r.kept = h.reserve(h.keeps)
 	if !r.kept {
@@ -183,9 +158,11 @@ func (r *Reader) Read(s *metric.Sample, slow bool) error {
 		return ErrGone
 	}
 	calm := r.calm(s)
+	_, limited := s.Get(metric.CPUQuota)
 	complete = !r.quiet(s) || complete
 	if !r.readPass(moving, slow) ||
 		(complete || !calm) && !r.readPass(stalls, slow) ||
+		(complete || limited) && !r.readPass(throttling, slow) ||
 		complete && !r.readPass(standing, slow) ||
 		slow && !r.readPass(seldom, slow) {
 		return ErrGone

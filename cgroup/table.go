@@ -7,20 +7,15 @@ import "github.com/swarmgauge/swarmgauge/metric"
 type row struct {
 	name       string
 	controller controller
-	beat       beat
+	pass       pass
 	shape      shape
 	keys       []key
 	// limit: "max", "-1" and very large numbers mean that there is no limit.
 	limit bool
 	// zeroIsNone: 0 means that nothing was set, which is absent.
 	zeroIsNone bool
-	// pulse: the file's number tells whether anything has happened in the cgroup: CPU
-	// time and memory usage. It is read before the others.
-	pulse bool
-	// still: the file stands still while the pulses do. What has not run has not forked,
-	// faulted or been killed, and where usage is the same to the byte nothing was charged
-	// or reclaimed. See Reader.quiet.
-	still bool
+	// seldomInRoot: seldom in the root cgroup, where the kernel may take seconds for it.
+	seldomInRoot bool
 	// derived are the numbers that derive makes from this file's and others'.
 	derived []metric.ID
 	// group: of the files with a group, only those of the first group that has data
@@ -41,15 +36,20 @@ type key struct {
 	scale uint64
 }
 
-// beat is how often a file is read: the zero beat is at each Read.
-type beat uint8
+// pass is the part of a Read in which a file is read, and so how often: a Read goes through
+// some of them. What changes only when something runs, forks, faults or is killed stands
+// still in a quiet cgroup (Reader.quiet).
+type pass uint8
 
 const (
-	// rootSlow is at each Read, but at slow ones in the root cgroup, where the
-	// kernel may take seconds for it.
-	rootSlow beat = iota + 1
-	// slow is at slow Reads.
-	slow
+	moving     pass = iota // always
+	pulses                 // always, and first: they tell whether the cgroup is quiet
+	stalls                 // pressure: not in a quiet cgroup where nothing waits
+	throttling             // not in a quiet cgroup without a quota; periods go on for a moment
+	standing               // not in a quiet cgroup
+	seldom                 // at slow Reads
+
+	numPasses = int(seldom) + 1
 )
 
 // shape is what a file looks like; the parser of that name has an example.
@@ -121,8 +121,8 @@ func compile(rows []row) []row {
 // the cgroup2 mount, because v1 has none.
 func pressureRows() []row {
 	return []row{
-		{name: "cpu.pressure", controller: core, shape: shapePressure, keys: one(metric.PressureCPUSome)},
-		{name: "memory.pressure", controller: core, shape: shapePressure, keys: one(metric.PressureMemorySome)},
-		{name: "io.pressure", controller: core, shape: shapePressure, keys: one(metric.PressureIOSome)},
+		{name: "cpu.pressure", controller: core, pass: stalls, shape: shapePressure, keys: one(metric.PressureCPUSome)},
+		{name: "memory.pressure", controller: core, pass: stalls, shape: shapePressure, keys: one(metric.PressureMemorySome)},
+		{name: "io.pressure", controller: core, pass: stalls, shape: shapePressure, keys: one(metric.PressureIOSome)},
 	}
 }

@@ -5,35 +5,35 @@ import "github.com/swarmgauge/swarmgauge/metric"
 // v1Rows are the files of cgroup v1 (Documentation/admin-guide/cgroup-v1) that are read.
 func v1Rows(k kernel) []row {
 	return []row{
-		{name: "cpu.stat", controller: cpu, shape: shapeFlat, remedy: "a kernel with CONFIG_CFS_BANDWIDTH", keys: []key{
+		{name: "cpu.stat", controller: cpu, pass: throttling, shape: shapeFlat, remedy: "a kernel with CONFIG_CFS_BANDWIDTH", keys: []key{
 			{name: "nr_periods", to: metric.CPUPeriods},
 			{name: "nr_throttled", to: metric.CPUThrottledPeriods},
 			{name: "throttled_time", to: metric.CPUThrottledTime}, // ns, unlike v2
 			{name: "nr_bursts", to: metric.CPUBursts},             // Linux 5.15
 			{name: "burst_time", to: metric.CPUBurstTime},         // ns
 		}},
-		{name: "cpu.cfs_quota_us", controller: cpu, beat: slow, limit: true, keys: one(metric.CPUQuota), remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
-		{name: "cpu.cfs_period_us", controller: cpu, beat: slow, keys: one(metric.CPUPeriod), remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
-		{name: "cpu.cfs_burst_us", controller: cpu, beat: slow, keys: one(metric.CPUBurstLimit), remedy: "Linux 5.14"},
-		{name: "cpu.shares", controller: cpu, beat: slow, keys: one(metric.CPUShares), remedy: "a kernel with CONFIG_FAIR_GROUP_SCHED"},
+		{name: "cpu.cfs_quota_us", controller: cpu, pass: seldom, limit: true, keys: one(metric.CPUQuota), remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
+		{name: "cpu.cfs_period_us", controller: cpu, pass: seldom, keys: one(metric.CPUPeriod), remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
+		{name: "cpu.cfs_burst_us", controller: cpu, pass: seldom, keys: one(metric.CPUBurstLimit), remedy: "Linux 5.14"},
+		{name: "cpu.shares", controller: cpu, pass: seldom, keys: one(metric.CPUShares), remedy: "a kernel with CONFIG_FAIR_GROUP_SCHED"},
 
-		{name: "cpuacct.stat", controller: cpuacct, still: true, shape: shapeFlat, keys: []key{
+		{name: "cpuacct.stat", controller: cpuacct, pass: standing, shape: shapeFlat, keys: []key{
 			{name: "user", to: metric.CPUUser, scale: nsPerTick},
 			{name: "system", to: metric.CPUSystem, scale: nsPerTick},
 		}},
 		// cpuacct.usage would be the sum over the same CPUs, by the kernel's own addition.
-		{name: "cpuacct.usage_percpu", controller: cpuacct, pulse: true, shape: shapePerCPU, keys: []key{{to: metric.CPUUsagePerCPU}, {to: metric.CPUUsage}}},
+		{name: "cpuacct.usage_percpu", controller: cpuacct, pass: pulses, shape: shapePerCPU, keys: []key{{to: metric.CPUUsagePerCPU}, {to: metric.CPUUsage}}},
 
-		{name: "memory.usage_in_bytes", controller: memory, pulse: true, keys: one(metric.MemoryUsage)},
-		{name: "memory.stat", controller: memory, beat: rootSlow, still: true, shape: shapeFlat, keys: memoryStatV1(k), derived: []metric.ID{metric.MemoryWorkingSet}},
+		{name: "memory.usage_in_bytes", controller: memory, pass: pulses, keys: one(metric.MemoryUsage)},
+		{name: "memory.stat", controller: memory, pass: standing, seldomInRoot: true, shape: shapeFlat, keys: memoryStatV1(k), derived: []metric.ID{metric.MemoryWorkingSet}},
 		// The line oom_kill came with Linux 4.13; before, the file has none.
-		{name: "memory.oom_control", controller: memory, still: true, shape: shapeFlat, keys: []key{{name: "oom_kill", to: metric.MemoryOOMKills}}},
-		{name: "memory.limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryLimit)},
-		{name: "memory.soft_limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryReservation), remedy: "a kernel without PREEMPT_RT"},
-		{name: "memory.memsw.limit_in_bytes", controller: memory, beat: slow, limit: true, keys: one(rawMemoryAndSwapLimit), derived: []metric.ID{metric.MemorySwapLimit}, remedy: "the boot flag swapaccount=1"},
-		{name: "memory.max_usage_in_bytes", controller: memory, beat: slow, keys: one(metric.MemoryPeak)},
-		{name: "memory.failcnt", controller: memory, beat: slow, keys: one(metric.MemoryFailures)},
-		{name: "memory.kmem.usage_in_bytes", controller: memory, beat: slow, keys: one(metric.MemoryKernel), remedy: "a kernel with CONFIG_MEMCG_KMEM, booted without cgroup.memory=nokmem"},
+		{name: "memory.oom_control", controller: memory, pass: standing, shape: shapeFlat, keys: []key{{name: "oom_kill", to: metric.MemoryOOMKills}}},
+		{name: "memory.limit_in_bytes", controller: memory, pass: seldom, limit: true, keys: one(metric.MemoryLimit)},
+		{name: "memory.soft_limit_in_bytes", controller: memory, pass: seldom, limit: true, keys: one(metric.MemoryReservation), remedy: "a kernel without PREEMPT_RT"},
+		{name: "memory.memsw.limit_in_bytes", controller: memory, pass: seldom, limit: true, keys: one(rawMemoryAndSwapLimit), derived: []metric.ID{metric.MemorySwapLimit}, remedy: "the boot flag swapaccount=1"},
+		{name: "memory.max_usage_in_bytes", controller: memory, pass: seldom, keys: one(metric.MemoryPeak)},
+		{name: "memory.failcnt", controller: memory, pass: seldom, keys: one(metric.MemoryFailures)},
+		{name: "memory.kmem.usage_in_bytes", controller: memory, pass: seldom, keys: one(metric.MemoryKernel), remedy: "a kernel with CONFIG_MEMCG_KMEM, booted without cgroup.memory=nokmem"},
 
 		// Which files have data depends on the IO scheduler: bfq counts its own, CFQ
 		// (until Linux 5.0) did, and for every other one only throttling does, which
@@ -47,11 +47,11 @@ func v1Rows(k kernel) []row {
 		{name: "blkio.throttle.io_service_bytes", controller: blockIO, group: 4, shape: shapeBlkio, keys: blkioBytes()},
 		{name: "blkio.throttle.io_serviced", controller: blockIO, group: 4, shape: shapeBlkio, keys: blkioOperations()},
 
-		{name: "pids.current", controller: pids, still: true, keys: one(metric.PidsCurrent)},
-		{name: "pids.max", controller: pids, beat: slow, limit: true, keys: one(metric.PidsLimit)},
-		{name: "pids.events", controller: pids, beat: slow, shape: shapeFlat, keys: []key{{name: "max", to: metric.PidsLimitHits}}, remedy: "Linux 4.8"},
+		{name: "pids.current", controller: pids, pass: standing, keys: one(metric.PidsCurrent)},
+		{name: "pids.max", controller: pids, pass: seldom, limit: true, keys: one(metric.PidsLimit)},
+		{name: "pids.events", controller: pids, pass: seldom, shape: shapeFlat, keys: []key{{name: "max", to: metric.PidsLimitHits}}, remedy: "Linux 4.8"},
 
-		{name: "cpuset.effective_cpus", controller: cpuset, beat: slow, shape: shapeList, keys: one(metric.CPUSetCPUs), remedy: "Linux 3.17"},
+		{name: "cpuset.effective_cpus", controller: cpuset, pass: seldom, shape: shapeList, keys: one(metric.CPUSetCPUs), remedy: "Linux 3.17"},
 	}
 }
 

@@ -7,7 +7,7 @@ import "github.com/swarmgauge/swarmgauge/metric"
 func v2Rows() []row {
 	return []row{
 		// Usage is there without the cpu controller; periods need it. µs all.
-		{name: "cpu.stat", controller: core, pulse: true, shape: shapeFlat, keys: []key{
+		{name: "cpu.stat", controller: core, pass: pulses, shape: shapeFlat, keys: []key{
 			{name: "usage_usec", to: metric.CPUUsage, scale: nsPerMicrosecond},
 			{name: "user_usec", to: metric.CPUUser, scale: nsPerMicrosecond},
 			{name: "system_usec", to: metric.CPUSystem, scale: nsPerMicrosecond},
@@ -18,34 +18,34 @@ func v2Rows() []row {
 			{name: "burst_usec", to: metric.CPUBurstTime, scale: nsPerMicrosecond},
 		}},
 
-		{name: "cpu.weight", controller: cpu, beat: slow, keys: one(metric.CPUWeight), derived: []metric.ID{metric.CPUShares}},
-		{name: "cpu.max", controller: cpu, beat: slow, shape: shapeQuota, keys: []key{{to: metric.CPUQuota}, {to: metric.CPUPeriod}}, remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
-		{name: "cpu.max.burst", controller: cpu, beat: slow, keys: one(metric.CPUBurstLimit), remedy: "Linux 5.14"},
+		{name: "cpu.weight", controller: cpu, pass: seldom, keys: one(metric.CPUWeight), derived: []metric.ID{metric.CPUShares}},
+		{name: "cpu.max", controller: cpu, pass: seldom, shape: shapeQuota, keys: []key{{to: metric.CPUQuota}, {to: metric.CPUPeriod}}, remedy: "a kernel with CONFIG_CFS_BANDWIDTH"},
+		{name: "cpu.max.burst", controller: cpu, pass: seldom, keys: one(metric.CPUBurstLimit), remedy: "Linux 5.14"},
 
-		{name: "memory.current", controller: memory, pulse: true, keys: one(metric.MemoryUsage)},
-		{name: "memory.stat", controller: memory, beat: rootSlow, still: true, shape: shapeFlat, keys: memoryStatV2(), derived: []metric.ID{metric.MemoryWorkingSet, metric.MemoryKernel}},
-		{name: "memory.events", controller: memory, still: true, shape: shapeFlat, keys: []key{
+		{name: "memory.current", controller: memory, pass: pulses, keys: one(metric.MemoryUsage)},
+		{name: "memory.stat", controller: memory, pass: standing, seldomInRoot: true, shape: shapeFlat, keys: memoryStatV2(), derived: []metric.ID{metric.MemoryWorkingSet, metric.MemoryKernel}},
+		{name: "memory.events", controller: memory, pass: standing, shape: shapeFlat, keys: []key{
 			{name: "low", to: metric.MemoryLowEvents},
 			{name: "high", to: metric.MemoryHighEvents},
 			{name: "max", to: metric.MemoryMaxEvents},
 			{name: "oom", to: metric.MemoryOOMEvents},
 			{name: "oom_kill", to: metric.MemoryOOMKills}, // Linux 4.13
 		}, derived: []metric.ID{metric.MemoryFailures}},
-		{name: "memory.swap.current", controller: memory, still: true, keys: one(metric.MemorySwap), remedy: "a kernel with CONFIG_SWAP, before Linux 6.1 the boot flag swapaccount=1"},
-		{name: "memory.max", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryLimit)},
-		{name: "memory.high", controller: memory, beat: slow, limit: true, keys: one(metric.MemoryHigh)},
-		{name: "memory.low", controller: memory, beat: slow, limit: true, zeroIsNone: true, keys: one(metric.MemoryReservation)},
-		{name: "memory.min", controller: memory, beat: slow, limit: true, zeroIsNone: true, keys: one(metric.MemoryMin), remedy: "Linux 4.18"},
-		{name: "memory.peak", controller: memory, beat: slow, keys: one(metric.MemoryPeak), remedy: "Linux 5.19"},
-		{name: "memory.swap.max", controller: memory, beat: slow, limit: true, keys: one(metric.MemorySwapLimit), remedy: "a kernel with CONFIG_SWAP, before Linux 6.1 the boot flag swapaccount=1"},
+		{name: "memory.swap.current", controller: memory, pass: standing, keys: one(metric.MemorySwap), remedy: "a kernel with CONFIG_SWAP, before Linux 6.1 the boot flag swapaccount=1"},
+		{name: "memory.max", controller: memory, pass: seldom, limit: true, keys: one(metric.MemoryLimit)},
+		{name: "memory.high", controller: memory, pass: seldom, limit: true, keys: one(metric.MemoryHigh)},
+		{name: "memory.low", controller: memory, pass: seldom, limit: true, zeroIsNone: true, keys: one(metric.MemoryReservation)},
+		{name: "memory.min", controller: memory, pass: seldom, limit: true, zeroIsNone: true, keys: one(metric.MemoryMin), remedy: "Linux 4.18"},
+		{name: "memory.peak", controller: memory, pass: seldom, keys: one(metric.MemoryPeak), remedy: "Linux 5.19"},
+		{name: "memory.swap.max", controller: memory, pass: seldom, limit: true, keys: one(metric.MemorySwapLimit), remedy: "a kernel with CONFIG_SWAP, before Linux 6.1 the boot flag swapaccount=1"},
 
 		{name: "io.stat", controller: blockIO, shape: shapeIOStat, keys: ioKeys()},
 
-		{name: "pids.current", controller: pids, still: true, keys: one(metric.PidsCurrent)},
-		{name: "pids.max", controller: pids, beat: slow, limit: true, keys: one(metric.PidsLimit)},
-		{name: "pids.events", controller: pids, beat: slow, shape: shapeFlat, keys: []key{{name: "max", to: metric.PidsLimitHits}}, remedy: "Linux 4.8"},
+		{name: "pids.current", controller: pids, pass: standing, keys: one(metric.PidsCurrent)},
+		{name: "pids.max", controller: pids, pass: seldom, limit: true, keys: one(metric.PidsLimit)},
+		{name: "pids.events", controller: pids, pass: seldom, shape: shapeFlat, keys: []key{{name: "max", to: metric.PidsLimitHits}}, remedy: "Linux 4.8"},
 
-		{name: "cpuset.cpus.effective", controller: cpuset, beat: slow, shape: shapeList, keys: one(metric.CPUSetCPUs)},
+		{name: "cpuset.cpus.effective", controller: cpuset, pass: seldom, shape: shapeList, keys: one(metric.CPUSetCPUs)},
 	}
 }
 
