@@ -70,8 +70,8 @@ type Options struct {
 	RawPrefixes []string
 }
 
-// Collector is the loop and what it knows. Its methods are for one goroutine, Stats
-// excepted.
+// Collector is the loop and what it knows. Its methods are for one goroutine, Stats and
+// Latest excepted.
 type Collector struct {
 	o    Options
 	tree *cgroup.Tree
@@ -84,6 +84,8 @@ type Collector struct {
 
 	background *background
 	lifecycle  lifecycle
+	asks       chan func()   // what others want to know, done by the loop
+	ended      chan struct{} // closed when the loop has ended
 	filesystem metric.Sample // rows of the newest measurement
 
 	self     int            // the agent's process in the node's PID namespace
@@ -122,6 +124,8 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		owners:     map[uint64]*target{},
 		background: newBackground(o),
 		lifecycle:  newLifecycle(),
+		asks:       make(chan func()),
+		ended:      make(chan struct{}),
 	}, nil
 }
 
@@ -131,11 +135,12 @@ func (c *Collector) Run(ctx context.Context) error {
 	stop := c.background.start(ctx)
 	defer stop()
 	defer c.close()
+	defer close(c.ended)
 
 	clock := newSchedule(c.o.Interval)
 	defer clock.stop()
 	for {
-		slot, err := clock.wait(ctx)
+		slot, err := clock.wait(ctx, c.asks)
 		if err != nil {
 			c.handOver(everything)
 			return nil

@@ -550,12 +550,11 @@ func TestFirstWindowWaitsForAName(t *testing.T) {
 	if n := len(b.sink.of(id("7"))) + len(b.sink.of(id("8"))); n != 0 {
 		t.Errorf("%d windows without a name at once", n)
 	}
+	b.tick(t) // with the answer that there is no such container
 	b.name(id("7"))
-	b.tickUntil(t, "the name isn't asked for again", func() bool { return b.byID[id("7")].identity.settled })
-	for b.byID[id("8")].reads < namingReads {
-		b.tick(t)
-	}
-	b.windowEnd(t)
+	b.byID[id("7")].identity.due = time.Time{}
+	b.tick(t)
+	b.windowEnd(t) // with the name
 	of := b.sink.of(id("7"))
 	if len(of) != 1 || of[0].container.Name != "name-7" || of[0].slot != b.slot || of[0].first.Time != of[0].last.Time && !of[0].hasCPU {
 		t.Fatalf("got %+v", of)
@@ -605,13 +604,27 @@ func TestRunEndsWithItsContextAndHandsOver(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	var latest Readings
+	asked := make(chan error, 1)
 	go func() {
 		for c.Stats().Sweeps < 3 && sleep(ctx, interval) {
 		}
+		asked <- c.Latest(ctx, &latest)
 		cancel()
 	}()
 	if err := c.Run(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-asked; err != nil || latest.Node.Name != "n1" || len(latest.Containers) < 2 {
+		t.Errorf("the newest samples: %v, %d containers", err, len(latest.Containers))
+	}
+	for _, r := range latest.Containers {
+		if _, ok := r.Sample.Get(metric.CPUUsage); !ok || r.Sample.Time == 0 {
+			t.Errorf("the newest sample of %s has no CPU time", r.Container.Path)
+		}
+	}
+	if err := c.Latest(t.Context(), &latest); !errors.Is(err, ErrEnded) {
+		t.Errorf("the newest samples of a loop that has ended: %v", err)
 	}
 	if len(b.sink.of(id("3"))) == 0 || len(b.sink.flushed) == 0 {
 		t.Error("what the running windows held was not handed over")

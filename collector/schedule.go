@@ -32,14 +32,19 @@ func (s *schedule) arm(now time.Time) {
 	s.timer.Reset(wait)
 }
 
-// wait returns the slot when it has come, or the error of ctx.
-func (s *schedule) wait(ctx context.Context) (slot int64, err error) {
-	select {
-	case <-s.timer.C:
-		s.woke = time.Now()
-		return s.next, nil
-	case <-ctx.Done():
-		return 0, ctx.Err()
+// wait returns the slot when it has come, or the error of ctx. Until then it does what is
+// asked for, which has to be short.
+func (s *schedule) wait(ctx context.Context, asks <-chan func()) (slot int64, err error) {
+	for {
+		select {
+		case <-s.timer.C:
+			s.woke = time.Now()
+			return s.next, nil
+		case do := <-asks:
+			do()
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
 	}
 }
 

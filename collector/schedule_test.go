@@ -14,7 +14,7 @@ func TestSlotsAreAlignedToTheWallClock(t *testing.T) {
 		defer s.stop()
 		last := int64(0)
 		for range 5 {
-			slot, err := s.wait(context.Background())
+			slot, err := s.wait(context.Background(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -39,12 +39,12 @@ func TestOverrunsAreCountedAndNeverOverlap(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSchedule(time.Second)
 			defer s.stop()
-			first, _ := s.wait(context.Background())
+			first, _ := s.wait(context.Background(), nil)
 			time.Sleep(work)
 			if _, missed := s.done(); missed != wantMissed {
 				t.Errorf("work of %v: %d missed, want %d", work, missed, wantMissed)
 			}
-			next, _ := s.wait(context.Background())
+			next, _ := s.wait(context.Background(), nil)
 			if next != first+(wantMissed+1)*1e9 {
 				t.Errorf("work of %v: next slot after %d is %d", work, first, next)
 			}
@@ -65,7 +65,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		defer s.stop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.wait(ctx); err == nil {
+		if _, err := s.wait(ctx, nil); err == nil {
 			t.Error("wait came back before the slot, without an error")
 		}
 	})

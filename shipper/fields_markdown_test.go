@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/swarmgauge/swarmgauge/cadvisor"
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
@@ -58,6 +59,43 @@ cAdvisor; its counters are totals. These can be aggregated:
 			fmt.Fprintf(&b, "- `%s` (%s)\n", f.Name, f.Type)
 		}
 	}
+	b.WriteString(`
+## Prometheus
+
+` + "`/metrics`" + ` shows the newest sample of each container and, with ` + "`id=\"/\"`" + `, of the node, under
+cAdvisor's names: labels ` + "`id`, `name`, `image`" + ` and ` + "`container_label_<key>`" + `, the time of the sample
+behind the value. Groups are those of ` + "`-enable_metrics` and `-disable_metrics`" + `.
+
+| Family | Type | Group | Help |
+|---|---|---|---|
+`)
+	all, err := cadvisor.ParseGroups("", "")
+	if err != nil {
+		panic(err) // nothing is named
+	}
+	for _, f := range cadvisor.Families(all) {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Kind, f.Group, f.Help)
+	}
+	b.WriteString(`
+Differs from cAdvisor:
+
+| Family | Here | Because |
+|---|---|---|
+| all | a number that was not read is absent | cAdvisor shows zero, which nobody measured |
+| ` + "`container_fs_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
+| ` + "`container_fs_*_seconds_total`" + ` | seconds | cAdvisor divides milliseconds by 10^9 |
+| ` + "`container_fs_usage_bytes`, `container_fs_inodes_*`" + ` of a container | absent | what its files take on disk isn't measured |
+| ` + "`container_memory_failcnt`, `container_memory_kernel_usage`" + ` on cgroup v2 | memory.events max, memory.stat kernel | cAdvisor shows zero |
+| ` + "`container_memory_failures_total`" + ` | with child cgroups, in both scopes | cAdvisor leaves them out on cgroup v1 |
+| ` + "`container_memory_file_dirty_bytes`, `_writeback_bytes`" + ` on cgroup v1 | memory.stat dirty, writeback | cAdvisor looks for v2's words and shows zero |
+| ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares that were asked for | cAdvisor inverts another formula than the runtime's |
+| ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
+| ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
+| ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
+| ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
+| ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
+| ` + "`machine_*`" + ` | without a time | cAdvisor's is up to five minutes old, by which they vanish |
+`)
 	return []byte(b.String())
 }
 

@@ -4,6 +4,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"go.uber.org/zap"
 )
 
 // Family is one family of metrics in the Prometheus text format 0.0.4.
@@ -22,19 +26,89 @@ type Point struct {
 	Value             float64
 }
 
-func serveMetrics(w http.ResponseWriter, families []Family) {
+// metrics answers /metrics: the containers' families, then the agent's own.
+type metrics struct {
+	o Options
+	// scrapes has what a request works with; a usual agent has one scrape at a time.
+	scrapes sync.Pool
+}
+
+// scrape is the memory of one request.
+type scrape struct {
+	containers *containers // nil where none are shown
+	body       []byte
+	gzip       *gzip.Writer
+}
+
+func newMetrics(o Options) *metrics {
+	m := &metrics{o: o}
+	m.scrapes.New = func() any {
+		s := &scrape{}
+		if o.Containers != nil {
+			s.containers = newContainers(o.Containers)
+		}
+		s.gzip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // a level that there is
+		return s
+	}
+	return m
+}
+
+func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := m.scrapes.Get().(*scrape)
+	defer m.scrapes.Put(s)
+	s.body = s.body[:0]
+	if s.containers != nil {
+		failed := 0.0
+		var err error
+		if s.body, err = s.containers.append(r.Context(), s.body); err != nil {
+			m.o.Log.Warn("a scrape got nothing of the containers", zap.Error(err))
+			failed = 1
+		}
+		s.body = appendFamilies(s.body, []Family{{
+			Name: "container_scrape_error", Type: "gauge", Samples: []Point{{Value: failed}},
+			Help: "1 if there was an error while getting container metrics, 0 otherwise",
+		}})
+	}
+	s.body = appendFamilies(s.body, m.o.Metrics())
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	w.Write(appendFamilies(nil, families))
+	if !acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		w.Write(s.body)
+		return
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	s.gzip.Reset(w)
+	s.gzip.Write(s.body) // the client went away: nobody to tell
+	s.gzip.Close()
+}
+
+// acceptsGzip reads the header Accept-Encoding (RFC 9110, 12.5.3) as far as scrapers use it.
+func acceptsGzip(header string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		coding, weight, _ := strings.Cut(part, ";")
+		if strings.TrimSpace(coding) == "gzip" && strings.TrimSpace(weight) != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+// appendHead appends the two lines before the series of a family.
+func appendHead(dst []byte, name, kind, help string) []byte {
+	dst = append(append(dst, "# HELP "...), name...)
+	dst = append(append(dst, ' '), escapeHelp.Replace(help)...)
+	dst = append(append(dst, "\n# TYPE "...), name...)
+	dst = append(append(dst, ' '), kind...)
+	return append(dst, '\n')
 }
 
 // appendFamilies appends the families to dst in the text format.
 func appendFamilies(dst []byte, families []Family) []byte {
 	for _, f := range families {
-		dst = append(dst, "# HELP "+f.Name+" "+escapeHelp.Replace(f.Help)+"\n# TYPE "+f.Name+" "+f.Type+"\n"...)
+		dst = appendHead(dst, f.Name, f.Type, f.Help)
 		for _, p := range f.Samples {
 			dst = append(dst, f.Name...)
 			if p.Label != "" {
-				dst = append(dst, `{`+p.Label+`="`+escapeLabel.Replace(p.LabelValue)+`"}`...)
+				dst = append(appendLabel(append(dst, '{'), p.Label, p.LabelValue), '}')
 			}
 			dst = append(dst, ' ')
 			dst = strconv.AppendFloat(dst, p.Value, 'g', -1, 64)
@@ -44,7 +118,4 @@ func appendFamilies(dst []byte, families []Family) []byte {
 	return dst
 }
 
-var (
-	escapeHelp  = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
-	escapeLabel = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
-)
+var escapeHelp = strings.NewReplacer(`\`, `\\`, "\n", `\n`)

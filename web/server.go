@@ -1,5 +1,5 @@
-// Package web serves what the agent has over HTTP, read-only: how it is (/healthz) and
-// its own numbers (/metrics).
+// Package web serves what the agent has over HTTP, read-only: how it is (/healthz), and the
+// numbers of the containers and of itself (/metrics).
 //
 // It measures nothing and asks nobody: what it shows is given to it as functions, which
 // any number of requests may call at once.
@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // Health is how the agent is.
@@ -33,8 +35,12 @@ type Health struct {
 
 // Options are what a server shows.
 type Options struct {
-	Health  func() Health
+	Health func() Health
+	// Metrics are the agent's own.
 	Metrics func() []Family
+	// Containers are those of the containers; nil for none.
+	Containers *Containers
+	Log        *zap.Logger
 }
 
 // Limits of one connection: a slow or greedy client must not cost memory or descriptors
@@ -51,7 +57,7 @@ const (
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, o.Health()) })
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { serveMetrics(w, o.Metrics()) })
+	mux.Handle("GET /metrics", newMetrics(o))
 	return mux
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func get(t *testing.T, h http.Handler, method, target string) (int, http.Header, string) {
+func get(t testing.TB, h http.Handler, method, target string) (int, http.Header, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))

@@ -8,7 +8,7 @@ import "iter"
 func ignoredFlags() iter.Seq2[string, flagKind] {
 	return func(yield func(string, flagKind) bool) {
 		for _, name := range [...]string{
-			"profiling", "disable_root_cgroup_stats", "store_container_labels", "enable_load_reader",
+			"profiling", "disable_root_cgroup_stats", "enable_load_reader",
 			"log_cadvisor_usage", "storage_driver_es_enable_sniffer", "storage_driver_secure",
 			"storage_driver_kafka_ssl_verify", "logtostderr", "alsologtostderr", "skip_headers",
 			"skip_log_headers", "one_output", "add_dir_header",
@@ -20,7 +20,6 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 		for _, name := range [...]string{
 			"url_base_prefix", "prometheus_endpoint", "http_auth_file", "http_auth_realm",
 			"http_digest_file", "http_digest_realm",
-			"disable_metrics", "enable_metrics", "whitelisted_container_labels",
 			"env_metadata_whitelist", "docker_env_metadata_whitelist", "containerd_env_metadata_whitelist",
 			"event_storage_age_limit", "event_storage_event_limit",
 			"referenced_reset_interval", "resctrl_interval", "perf_events_config",

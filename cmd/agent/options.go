@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/swarmgauge/swarmgauge/cadvisor"
 )
 
 // options are all settings. The precedence is flag, then environment, then default.
@@ -36,6 +38,10 @@ type options struct {
 	StorageDriver              string
 	ESHost                     string
 	ESIndex                    string
+	EnableMetrics              string
+	DisableMetrics             string
+	StoreContainerLabels       bool
+	AllowedLabels              string
 
 	// Our own.
 	ProcRoot       string
@@ -89,6 +95,11 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.StorageDriver, "storage_driver", "", "where documents go: elasticsearch, stdout, or empty to keep them in the spool until there is one")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
 	fs.StringVar(&o.ESIndex, "storage_driver_es_index", "cadvisor", "prefix of the daily indices, and name of their alias and template")
+
+	fs.StringVar(&o.EnableMetrics, "enable_metrics", "", "comma-separated groups of metrics that /metrics shows of containers, in place of all that -disable_metrics leaves")
+	fs.StringVar(&o.DisableMetrics, "disable_metrics", cadvisor.DisabledByDefault, "comma-separated groups of metrics that /metrics leaves out")
+	fs.BoolVar(&o.StoreContainerLabels, "store_container_labels", true, "show all labels of containers on /metrics; with false, those in -whitelisted_container_labels alone")
+	fs.StringVar(&o.AllowedLabels, "whitelisted_container_labels", "", "comma-separated keys of labels that /metrics shows with -store_container_labels=false")
 
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
@@ -234,6 +245,9 @@ func (o *options) check() error {
 	if err := oneOf("storage_driver", o.StorageDriver, "", "elasticsearch", "stdout"); err != nil {
 		return err
 	}
+	if _, err := o.groups(); err != nil {
+		return err
+	}
 	if err := oneOf("log-level", o.LogLevel, "debug", "info", "warn", "error"); err != nil {
 		return err
 	}
@@ -255,6 +269,11 @@ func (o *options) check() error {
 		return fmt.Errorf("-spool-budget is %v; the smallest is 1MiB", o.SpoolBudget)
 	}
 	return nil
+}
+
+// groups returns the groups of metrics that are on.
+func (o *options) groups() (cadvisor.Groups, error) {
+	return cadvisor.ParseGroups(o.EnableMetrics, o.DisableMetrics)
 }
 
 // procs returns GOMAXPROCS. The loop is one goroutine, and what compresses and sends runs

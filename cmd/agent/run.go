@@ -90,7 +90,9 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	defer stopServing()
 	served := make(chan error, 1)
 	go func() {
-		served <- web.Serve(serving, l, web.Handler(web.Options{Health: s.health, Metrics: s.metrics}))
+		served <- web.Serve(serving, l, web.Handler(web.Options{
+			Health: s.health, Metrics: s.metrics, Containers: s.containers(), Log: log.Named("web"),
+		}))
 	}()
 
 	err := s.loop.Run(ctx)

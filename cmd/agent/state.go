@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/metrics"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/collector"
@@ -76,7 +77,20 @@ func (s *state) delivery(h *web.Health) any {
 	return delivery
 }
 
-// metrics answers /metrics: the agent's own numbers.
+// containers says what /metrics shows of containers.
+func (s *state) containers() *web.Containers {
+	groups, _ := s.options.groups() // was checked with the options
+	c := &web.Containers{
+		Latest: s.loop.Latest, Groups: groups,
+		Labels: s.options.StoreContainerLabels, Version: versionString(),
+	}
+	for key := range strings.SplitSeq(s.options.AllowedLabels, ",") {
+		c.AllowedLabels = append(c.AllowedLabels, strings.TrimSpace(key))
+	}
+	return c
+}
+
+// metrics are the agent's own numbers on /metrics.
 func (s *state) metrics() []web.Family {
 	families := append(loopFamilies(s.loop.Stats()), s.readFamilies()...)
 	if s.shipper != nil {

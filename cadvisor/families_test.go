@@ -1,0 +1,127 @@
+package cadvisor
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// notServed are the families of cAdvisor that are missing here, by what they begin with, and why.
+var notServed = map[string]string{
+	"container_cpu_load":            "needs the kernel's cgroupstats, which cgroup v2 hasn't got",
+	"container_tasks_state":         "needs the kernel's cgroupstats, which cgroup v2 hasn't got",
+	"container_cpu_schedstat":       "group sched isn't read",
+	"container_file_descriptors":    "group process isn't read",
+	"container_processes":           "group process isn't read",
+	"container_sockets":             "group process isn't read",
+	"container_threads":             "group process isn't read",
+	"container_ulimits":             "group process isn't read",
+	"container_hugetlb":             "group hugetlb isn't read",
+	"container_memory_migrate":      "group cpuset isn't read",
+	"container_memory_numa":         "group memory_numa isn't read",
+	"container_network_advance_tcp": "group advtcp isn't read",
+	"container_network_tcp":         "group tcp isn't read",
+	"container_network_udp":         "group udp isn't read",
+	"container_referenced_bytes":    "group referenced_memory isn't read",
+	"container_scrape_error":        "of the scrape, not of a container",
+	"machine_":                      "of the machine, not of a container",
+	"cadvisor_version_info":         "of the agent, not of a container",
+}
+
+// Each family of cAdvisor, every group switched on, is here with its type, or is on the list.
+func TestFamiliesAreThoseOfCAdvisor(t *testing.T) {
+	text, err := os.ReadFile("testdata/families.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := ParseGroups("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]string{}
+	for _, f := range Families(all) {
+		ours[f.Name] = f.Kind.String()
+	}
+	for line := range strings.Lines(string(text)) {
+		name, kind, _ := strings.Cut(strings.TrimSpace(line), " ")
+		missing := false
+		for prefix := range notServed {
+			missing = missing || strings.HasPrefix(name, prefix)
+		}
+		if served := ours[name]; missing && served != "" || !missing && served != kind {
+			t.Errorf("%s is a %s in cAdvisor, here %q", name, kind, served)
+		}
+	}
+}
+
+func TestFamiliesTable(t *testing.T) {
+	all, _ := ParseGroups("", "")
+	families := Families(all)
+	if !slices.IsSortedFunc(families, func(a, b Family) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Error("the families aren't in the order of their names")
+	}
+	for i, f := range families {
+		if i > 0 && families[i-1].Name == f.Name {
+			t.Errorf("%s is there twice", f.Name)
+		}
+		if (f.Of == nil) == (len(f.Numbers) == 0) || f.Help == "" {
+			t.Errorf("%s: numbers %v and a function, or neither, or no help", f.Name, f.Numbers)
+		}
+		for _, n := range f.Numbers {
+			if kind := metric.Describe(n.ID).Kind; kind != f.Kind {
+				t.Errorf("%s is a %v, its number %v a %v", f.Name, f.Kind, n.ID, kind)
+			}
+			if n.ID.Per() != f.Numbers[0].ID.Per() && !n.Else {
+				t.Errorf("%s has numbers per %v and per %v", f.Name, n.ID.Per(), f.Numbers[0].ID.Per())
+			}
+		}
+	}
+}
+
+// As cAdvisor: a list to enable replaces everything, one to disable the default list.
+func TestParseGroups(t *testing.T) {
+	f := func(enable, disable, want, wantErr string) {
+		t.Helper()
+		set, err := ParseGroups(enable, disable)
+		if wantErr != "" {
+			if err == nil || !strings.Contains(err.Error(), wantErr) {
+				t.Errorf("enable %q, disable %q: error %v", enable, disable, err)
+			}
+			return
+		}
+		var on []string
+		for _, name := range groups {
+			if set.Has(name) {
+				on = append(on, name)
+			}
+		}
+		if got := strings.Join(on, ","); err != nil || got != want || !set.Has("") {
+			t.Errorf("enable %q, disable %q: %s (%v), want %s", enable, disable, got, err, want)
+		}
+	}
+	f("", DisabledByDefault, "app,cpu,cpuLoad,disk,diskIO,memory,network,oom_event,percpu,perf_event,pressure", "")
+	f("cpu,memory", "memory", "cpu,memory", "")
+	f("", "", strings.Join(groups[:], ","), "")
+	f("tcp", DisabledByDefault, "tcp", "")
+	f("cpus", "", "", `no group of metrics "cpus"`)
+	f("", "cpu,x", "", `no group of metrics "x"`)
+}
+
+// Without a number for each CPU there is one for all.
+func TestFamiliesWithoutPerCPU(t *testing.T) {
+	on, err := ParseGroups("", "percpu,memory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range Families(on) {
+		if f.Group == "memory" {
+			t.Errorf("%s is there, although its group is off", f.Name)
+		}
+		if f.Name == "container_cpu_usage_seconds_total" && (len(f.Numbers) != 1 || f.Numbers[0].ID != metric.CPUUsage) {
+			t.Errorf("%s has %v", f.Name, f.Numbers)
+		}
+	}
+}

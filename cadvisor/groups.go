@@ -1,0 +1,51 @@
+package cadvisor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// groups are the words by which cAdvisor's flags -enable_metrics and -disable_metrics name
+// families of metrics.
+var groups = [...]string{
+	"advtcp", "app", "cpu", "cpuLoad", "cpu_topology", "cpuset", "disk", "diskIO", "hugetlb", "memory",
+	"memory_numa", "network", "oom_event", "percpu", "perf_event", "pressure", "process",
+	"referenced_memory", "resctrl", "sched", "tcp", "udp",
+}
+
+// DisabledByDefault is the value that cAdvisor's -disable_metrics has if it isn't given.
+const DisabledByDefault = "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,process,referenced_memory,resctrl,sched,tcp,udp"
+
+// Groups is a set of groups of metrics.
+type Groups uint32
+
+// ParseGroups returns the groups that are on: those of enable if there are any, else all
+// but those of disable. Both are lists with commas, as cAdvisor's flags are. The error is a
+// sentence that lists the groups.
+func ParseGroups(enable, disable string) (Groups, error) {
+	if enable != "" {
+		return parseGroups(enable)
+	}
+	off, err := parseGroups(disable)
+	return (1<<len(groups) - 1) &^ off, err
+}
+
+func parseGroups(list string) (set Groups, err error) {
+	for name := range strings.SplitSeq(list, ",") {
+		if name == "" {
+			continue
+		}
+		i := slices.Index(groups[:], name)
+		if i < 0 {
+			return 0, fmt.Errorf("there is no group of metrics %q; the groups are %s", name, strings.Join(groups[:], ", "))
+		}
+		set |= 1 << i
+	}
+	return set, nil
+}
+
+// Has tells whether the group called name is on; "" always is.
+func (s Groups) Has(name string) bool {
+	return name == "" || s&(1<<slices.Index(groups[:], name)) != 0
+}
