@@ -75,8 +75,19 @@ func TestImport(t *testing.T) {
 func TestReap(t *testing.T) {
 	e := EngineFor(t)
 	ctx := t.Context()
-	if _, err := e.Docker(ctx, "run", "--detach", BusyboxImage, "sleep", "1000"); err != nil {
+	id, err := e.Docker(ctx, "run", "--detach", BusyboxImage, "sleep", "1000")
+	if err != nil {
 		t.Fatal(err)
+	}
+	cgroups := func() (found []string) {
+		for _, pattern := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/*/*/", "/sys/fs/cgroup/*/*/*/"} {
+			dirs, _ := filepath.Glob(pattern + "*" + strings.TrimSpace(id) + "*")
+			found = append(found, dirs...)
+		}
+		return found
+	}
+	if len(cgroups()) == 0 {
+		t.Error("the container has no cgroup")
 	}
 	pids, err := e.slot.processes()
 	if err != nil {
@@ -87,6 +98,9 @@ func TestReap(t *testing.T) {
 	}
 	if err := e.slot.reap(); err != nil {
 		t.Fatal(err)
+	}
+	if left := cgroups(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 	for _, pid := range pids {
 		if state, _, err := readStat(pid); err == nil && state != 'Z' {

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -132,24 +135,60 @@ func (s *slot) addressesInUse() (bool, error) {
 }
 
 // reap kills every process of the slot's engine that is still there, with all
-// descendants. The engine, containerd and the shims name the folder of their
+// descendants, and removes the cgroups of its containers, which nobody else
+// does then. The engine, containerd and the shims name the folder of their
 // run-time state in their command lines; containers descend from the shims.
 func (s *slot) reap() error {
+	cgroups := map[string]bool{}
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		pids, err := s.processes()
-		if err != nil || len(pids) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(pids) == 0 {
+			removeCgroups(cgroups)
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes %v of %s survive SIGKILL", pids, s.run)
 		}
 		for _, pid := range pids {
+			addCgroups(cgroups, pid)
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 				return fmt.Errorf("kill %d of %s: %w", pid, s.run, err)
 			}
 		}
 		if err := sleep(context.Background(), 100*time.Millisecond); err != nil {
 			return err
+		}
+	}
+}
+
+// containerPath matches the part of a cgroup's path up to a container's own.
+var containerPath = regexp.MustCompile(`^.*/[0-9a-f]{64}`)
+
+// addCgroups adds the cgroups of the container that a process is in, and those
+// between the two, by their paths.
+func addCgroups(cgroups map[string]bool, pid int) {
+	lines, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)) // it may have ended
+	for line := range strings.Lines(string(lines)) {
+		// 4:memory:/docker/<id>
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		for path := parts[len(parts)-1]; containerPath.MatchString(path); path = filepath.Dir(path) {
+			cgroups[path] = true
+		}
+	}
+}
+
+// removeCgroups removes cgroups from all hierarchies, children first. One that
+// is in use again, or has gone, stays as it is.
+func removeCgroups(cgroups map[string]bool) {
+	for _, path := range slices.Backward(slices.Sorted(maps.Keys(cgroups))) {
+		for _, mount := range [...]string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+			found, _ := filepath.Glob(mount + path) // the pattern is well-formed
+			for _, dir := range found {
+				os.Remove(dir)
+			}
 		}
 	}
 }
