@@ -54,6 +54,21 @@ var vmstatKeys = [...]key{
 //	HugePages_Total:       0
 func parseMeminfo(b []byte, s *metric.Sample) (bad []byte) { return parseKeys(meminfoKeys[:], b, s) }
 
+// parseMeminfoWithUsage is parseMeminfo for a node whose root cgroup tells no usage.
+func parseMeminfoWithUsage(b []byte, s *metric.Sample) (bad []byte) {
+	bad = parseMeminfo(b, s)
+	total, known := s.Get(metric.NodeMemoryTotal)
+	for _, of := range [...]struct{ used, unused metric.ID }{
+		{metric.MemoryUsage, metric.NodeMemoryFree},
+		{metric.MemoryWorkingSet, metric.NodeMemoryAvailable},
+	} {
+		if unused, ok := s.Get(of.unused); ok && known && unused <= total {
+			s.Put(of.used, total-unused)
+		}
+	}
+	return bad
+}
+
 // parseVMStat parses /proc/vmstat.
 //
 //	pgmajfault 1579

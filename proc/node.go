@@ -117,12 +117,17 @@ func (n *Node) Namespace() uint64 {
 //
 // For the root cgroup's numbers to add to these, its reader comes first: the disks of
 // /proc/diskstats replace those of the cgroup. CPUUsagePerCPU, which cgroup v1 has in a
-// finer grain, is put here only if s has none at the first Read.
+// finer grain, is put here only if s has none at the first Read. So are MemoryUsage and
+// MemoryWorkingSet, which cgroup v2 has for every cgroup but the root: all memory that isn't
+// free, and that isn't available to new work.
 func (n *Node) Read(s *metric.Sample, slow bool) error {
 	if !n.begun {
 		n.begun = true
 		if !s.Read(metric.PerCPU) {
 			n.takeCPUs()
+		}
+		if _, used := s.Get(metric.MemoryUsage); !used {
+			n.takeMemory()
 		}
 	}
 	var failed error
@@ -164,6 +169,17 @@ func (n *Node) takeCPUs() {
 		if file := &n.files[i]; file.name == "stat" {
 			file.parse = parseStatWithCPUs
 			file.forget.Add(metric.CPUUsagePerCPU)
+		}
+	}
+}
+
+// takeMemory lets Read put the memory in use, too.
+func (n *Node) takeMemory() {
+	for i := range n.files {
+		if file := &n.files[i]; file.name == "meminfo" {
+			file.parse = parseMeminfoWithUsage
+			file.forget.Add(metric.MemoryUsage)
+			file.forget.Add(metric.MemoryWorkingSet)
 		}
 	}
 }

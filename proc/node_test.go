@@ -290,6 +290,34 @@ func TestNodeLeavesCPUsOfCgroup(t *testing.T) {
 	f(false)
 }
 
+// On cgroup v2 the root cgroup has no memory usage; the machine's stands in its place, and is
+// absent again when /proc/meminfo can't be read.
+func TestNodeGivesMemoryToRootCgroup(t *testing.T) {
+	root := copyMachine(t, v1Machine)
+	n := openNode(t, root)
+	var s metric.Sample
+	if err := n.Read(&s, false); err != nil {
+		t.Error(err)
+	}
+	check(t, &s, metric.MemoryUsage, 0, (24682416-20079832)<<10)
+	check(t, &s, metric.MemoryWorkingSet, 0, (24682416-23737096)<<10)
+	if err := os.WriteFile(filepath.Join(root, "meminfo"), []byte("MemFree: 1 kB\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.Read(&s, false)
+	if v, read := s.Get(metric.MemoryUsage); read {
+		t.Errorf("%d bytes used of a total that isn't known", v)
+	}
+
+	n = openNode(t, copyMachine(t, v1Machine))
+	const used = 4711
+	s.Put(metric.MemoryUsage, used)
+	if err := n.Read(&s, false); err != nil {
+		t.Error(err)
+	}
+	check(t, &s, metric.MemoryUsage, 0, used)
+}
+
 func cpu0(s *metric.Sample) int {
 	if row := s.RowByName(metric.PerCPU, []byte("0")); row >= 0 {
 		return row

@@ -91,6 +91,7 @@ Differs from cAdvisor:
 | ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares that were asked for | cAdvisor inverts another formula than the runtime's |
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
+| ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
 | ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |

@@ -158,6 +158,13 @@ func TestUnifiedKernelBare(t *testing.T) {
 	if hits := sum(pids.documents, "container.pids.limit_hits"); hits < 1 || hits != r.kernel.number(t, "pids/pids.events", "max") {
 		t.Errorf("%v forks refused", hits)
 	}
+	nodes := selected(documents, func(d document) bool { return d.dataset() == "node" })
+	node := measured{name: "/", documents: nodes}.last(t)
+	used, _ := node.number("host.memory.usage_bytes")
+	total, _ := node.number("host.memory.total_bytes")
+	if working, _ := node.number("host.memory.working_set_bytes"); working <= 0 || used <= working || used >= total {
+		t.Errorf("the node uses %v bytes, %v of them not given back, of %v", used, working, total)
+	}
 	oom.shows(t, "container.memory.limit_bytes", oomLimit)
 	pids.shows(t, "container.pids.limit", pidsLimit)
 	pids.shows(t, "container.pids.current", r.kernel.number(t, "pids/pids.current", ""))
