@@ -6,6 +6,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,10 @@ type Options struct {
 	// Containers are those of the containers; nil for none.
 	Containers *Containers
 	Log        *zap.Logger
+	// Prefix stands before all paths, as "/gauge"; "" for none.
+	Prefix string
+	// MetricsPath is where metrics are, "/metrics" if empty.
+	MetricsPath string
 }
 
 // Limits of one connection: a slow or greedy client must not cost memory or descriptors
@@ -53,11 +58,18 @@ const (
 	shutdownTime   = 2 * time.Second
 )
 
-// Handler returns the routes.
+// Paths of the routes below the prefix.
+const (
+	HealthPath         = "/healthz"
+	DefaultMetricsPath = "/metrics"
+)
+
+// Handler returns the routes. Prefix and MetricsPath are clean paths that have no braces,
+// and another one than HealthPath.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, o.Health()) })
-	mux.Handle("GET /metrics", newMetrics(o))
+	mux.HandleFunc("GET "+o.Prefix+HealthPath, func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, o.Health()) })
+	mux.Handle("GET "+o.Prefix+cmp.Or(o.MetricsPath, DefaultMetricsPath), newMetrics(o))
 	return mux
 }
 

@@ -50,6 +50,27 @@ func TestHealthz(t *testing.T) {
 	}
 }
 
+// With a prefix there is nothing outside of it.
+func TestPrefix(t *testing.T) {
+	h := Handler(Options{
+		Health:  func() Health { return Health{Alive: true} },
+		Metrics: func() []Family { return nil },
+		Prefix:  "/gauge", MetricsPath: "/numbers",
+	})
+	f := func(path string, want int) {
+		t.Helper()
+		if code, _, _ := get(t, h, "GET", path); code != want {
+			t.Errorf("%s: got %d, want %d", path, code, want)
+		}
+	}
+	f("/gauge/healthz", 200)
+	f("/gauge/numbers", 200)
+	f("/gauge/metrics", 404)
+	f("/healthz", 404)
+	f("/numbers", 404)
+	f("/gauge", 404)
+}
+
 func TestMetricsText(t *testing.T) {
 	h := Handler(Options{Metrics: func() []Family {
 		return []Family{

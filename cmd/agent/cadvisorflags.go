@@ -18,7 +18,7 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			}
 		}
 		for _, name := range [...]string{
-			"url_base_prefix", "prometheus_endpoint", "http_auth_file", "http_auth_realm",
+			"http_auth_file", "http_auth_realm",
 			"http_digest_file", "http_digest_realm",
 			"env_metadata_whitelist", "docker_env_metadata_whitelist", "containerd_env_metadata_whitelist",
 			"event_storage_age_limit", "event_storage_event_limit",

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/swarmgauge/swarmgauge/web"
 )
 
 // healthcheck asks /healthz of the agent that was started with the same options, for
@@ -26,7 +28,7 @@ func (p program) healthcheck(ctx context.Context, args []string) error {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	url := "http://" + net.JoinHostPort(host, strconv.Itoa(o.Port)) + "/healthz"
+	url := "http://" + net.JoinHostPort(host, strconv.Itoa(o.Port)) + o.URLBasePrefix + web.HealthPath
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/cadvisor"
+	"github.com/swarmgauge/swarmgauge/web"
 )
 
 // options are all settings. The precedence is flag, then environment, then default.
@@ -42,6 +44,8 @@ type options struct {
 	DisableMetrics             string
 	StoreContainerLabels       bool
 	AllowedLabels              string
+	PrometheusEndpoint         string
+	URLBasePrefix              string
 
 	// Our own.
 	ProcRoot       string
@@ -100,6 +104,9 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.DisableMetrics, "disable_metrics", cadvisor.DisabledByDefault, "comma-separated groups of metrics that /metrics leaves out")
 	fs.BoolVar(&o.StoreContainerLabels, "store_container_labels", true, "show all labels of containers on /metrics; with false, those in -whitelisted_container_labels alone")
 	fs.StringVar(&o.AllowedLabels, "whitelisted_container_labels", "", "comma-separated keys of labels that /metrics shows with -store_container_labels=false")
+
+	fs.StringVar(&o.PrometheusEndpoint, "prometheus_endpoint", web.DefaultMetricsPath, "path of the metrics for Prometheus")
+	fs.StringVar(&o.URLBasePrefix, "url_base_prefix", "", "path that stands before all others, such as /gauge behind a proxy")
 
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
@@ -248,6 +255,16 @@ func (o *options) check() error {
 	if _, err := o.groups(); err != nil {
 		return err
 	}
+	var err error
+	if o.URLBasePrefix, err = cleanPath("url_base_prefix", o.URLBasePrefix); err != nil {
+		return err
+	}
+	if o.PrometheusEndpoint, err = cleanPath("prometheus_endpoint", o.PrometheusEndpoint); err != nil {
+		return err
+	}
+	if o.PrometheusEndpoint == "" || o.PrometheusEndpoint == web.HealthPath {
+		return fmt.Errorf("-prometheus_endpoint can't be %q, which is taken; the usual one is %s", o.PrometheusEndpoint, web.DefaultMetricsPath)
+	}
 	if err := oneOf("log-level", o.LogLevel, "debug", "info", "warn", "error"); err != nil {
 		return err
 	}
@@ -269,6 +286,15 @@ func (o *options) check() error {
 		return fmt.Errorf("-spool-budget is %v; the smallest is 1MiB", o.SpoolBudget)
 	}
 	return nil
+}
+
+// cleanPath returns a path with a slash at its beginning and none at its end, "" for the root.
+func cleanPath(option, value string) (string, error) {
+	clean := strings.TrimSuffix(path.Clean("/"+value), "/")
+	if strings.ContainsFunc(clean, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("{}?#%", r) }) {
+		return "", fmt.Errorf("-%s can't be %q: a path is of letters, digits, slashes, dots and dashes", option, value)
+	}
+	return clean, nil
 }
 
 // groups returns the groups of metrics that are on.

@@ -92,6 +92,7 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	go func() {
 		served <- web.Serve(serving, l, web.Handler(web.Options{
 			Health: s.health, Metrics: s.metrics, Containers: s.containers(), Log: log.Named("web"),
+			Prefix: s.options.URLBasePrefix, MetricsPath: s.options.PrometheusEndpoint,
 		}))
 	}()
 
