@@ -219,7 +219,8 @@ const (
 // quiet tells whether nothing has happened in the cgroup for a while: no CPU time was used
 // and memory usage is the same, and no page waits for the kernel to write it. Most containers
 // of a node wait for something most of the time, and without the files that stand still
-// then, a Read costs a quarter (BenchmarkLiveRead, BenchmarkLiveReadQuiet).
+// then, a Read costs a seventh (13.5 µs against 1.9, BenchmarkLiveRead and
+// BenchmarkLiveReadQuiet on cgroup v1).
 func (r *Reader) quiet(s *metric.Sample) bool {
 	cpu, ok1 := s.Get(metric.CPUUsage)
 	usage, ok2 := s.Get(metric.MemoryUsage)

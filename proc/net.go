@@ -13,7 +13,7 @@ import (
 
 // Net reads the interfaces of a network namespace, that of the process it was opened for.
 //
-// It keeps net/dev open, which costs a third of opening it at each Read (4 µs against 14,
+// It keeps net/dev open, which costs a third of opening it at each Read (5 µs against 15,
 // BenchmarkNetRead and BenchmarkNetReadReopened). The price is that the descriptor belongs
 // to the namespace, not to the process: it keeps the namespace alive and goes on answering
 // after the process has ended or gone over to another namespace. So whoever keeps a Net
