@@ -2,7 +2,7 @@ package metric
 
 // ID names one number: a row of the table (see Describe). IDs of the same Per are
 // contiguous, because a Sample stores each Per as a matrix with one column an ID.
-type ID uint8
+type ID uint16
 
 // One number per cgroup; the root cgroup stands for the node as a whole.
 const (
@@ -85,6 +85,32 @@ const (
 	PidsLimit
 	PidsLimitHits
 
+	// Of the processes, read in the background and only when asked for.
+	Processes
+	FileDescriptors
+	Sockets
+	OpenFilesLimit
+	OpenFilesHardLimit
+	SchedRunTime
+	SchedWaitTime
+	SchedTimeslices
+	TasksSleeping
+	TasksRunning
+	TasksStopped
+	TasksUninterruptible
+	TasksIOWait
+	LoadAverage
+	LoadUninterruptible
+	MemoryReferenced
+	CPUSetMemoryMigrate
+
+	// Of the container's files, counted in the background.
+	StorageLayer
+	StorageLayerInodes
+	StorageLogs
+	StorageVolumes
+	StorageAsOf
+
 	endContainer
 )
 
@@ -141,9 +167,61 @@ const (
 	endFilesystem
 )
 
+// One number per size of huge pages.
+const (
+	HugePagesUsage ID = iota + endFilesystem
+	HugePagesPeak
+	HugePagesFailures
+
+	endHugePage
+)
+
+// One number per NUMA node of the machine: of the cgroup alone and, where the name says
+// so, of the cgroups below it as well. All are pages.
+const (
+	NUMAFile ID = iota + endHugePage
+	NUMAAnon
+	NUMAUnevictable
+	NUMAHierarchicalFile
+	NUMAHierarchicalAnon
+	NUMAHierarchicalUnevictable
+
+	endNUMANode
+)
+
+// One number per kind of socket ("tcp", "tcp6", "udp", "udp6"): TCP's states, in the
+// order of the kernel's (include/net/tcp_states.h), then what there is of UDP.
+const (
+	TCPEstablished ID = iota + endNUMANode
+	TCPSynSent
+	TCPSynRecv
+	TCPFinWait1
+	TCPFinWait2
+	TCPTimeWait
+	TCPClose
+	TCPCloseWait
+	TCPLastAck
+	TCPListen
+	TCPClosing
+	UDPListen
+	UDPDropped
+	UDPReceiveQueued
+	UDPTransmitQueued
+
+	endSocket
+)
+
+// One number per network namespace: what its TCP has counted. The names are in
+// TCPCounters, in the order of cAdvisor's tcp_advanced.
+const (
+	TCPCounter ID = iota + endSocket
+
+	endTCP = TCPCounter + ID(NumTCPCounters)
+)
+
 // One number per node.
 const (
-	NodeCPUUser ID = iota + endFilesystem
+	NodeCPUUser ID = iota + endTCP
 	NodeCPUNice
 	NodeCPUSystem
 	NodeCPUIdle
@@ -194,6 +272,10 @@ const (
 	PerInterface
 	PerDevice
 	PerFilesystem
+	PerHugePage
+	PerNUMANode
+	PerSocket
+	PerTCP
 	PerNode
 
 	// NumPer is how many kinds there are.
@@ -202,11 +284,11 @@ const (
 
 // String returns the word that METRICS.md uses.
 func (p Per) String() string {
-	return [NumPer]string{"container", "CPU", "interface", "device", "filesystem", "node"}[p]
+	return [NumPer]string{"container", "CPU", "interface", "device", "filesystem", "huge page size", "NUMA node", "socket kind", "network namespace", "node"}[p]
 }
 
 // ends are the first ID after each Per.
-var ends = [NumPer]ID{endContainer, endCPU, endInterface, endDevice, endFilesystem, endNode}
+var ends = [NumPer]ID{endContainer, endCPU, endInterface, endDevice, endFilesystem, endHugePage, endNUMANode, endSocket, endTCP, endNode}
 
 // First returns the first ID of p, which is column 0 of its matrix.
 func (p Per) First() ID {

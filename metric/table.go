@@ -25,6 +25,8 @@ const (
 	Nanoseconds
 	// Microseconds are microseconds, kept for limits that the kernel states so.
 	Microseconds
+	// Thousandths are thousandths of one; documents and expositions show ones.
+	Thousandths
 	// Hundredths are hundredths of one: what the kernel prints with two decimals
 	// (load, PSI averages); documents and expositions show ones.
 	Hundredths
@@ -32,7 +34,7 @@ const (
 
 // String returns the word that METRICS.md uses for the stored unit.
 func (u Unit) String() string {
-	return [...]string{"count", "bytes", "nanoseconds", "microseconds", "hundredths"}[u]
+	return [...]string{"count", "bytes", "nanoseconds", "microseconds", "thousandths", "hundredths"}[u]
 }
 
 // PerShown returns how many stored units make one shown unit: 1e9 for nanoseconds,
@@ -43,6 +45,8 @@ func (u Unit) PerShown() float64 {
 		return 1e9
 	case Hundredths:
 		return 100
+	case Thousandths:
+		return 1000
 	}
 	return 1
 }
@@ -52,7 +56,7 @@ func (u Unit) Shown() string {
 	switch u {
 	case Nanoseconds:
 		return "seconds"
-	case Hundredths:
+	case Hundredths, Thousandths:
 		return "ones"
 	}
 	return u.String()
@@ -77,7 +81,7 @@ func Describe(id ID) Desc { return table[id] }
 // Where a number is named in the kernel's v1 and v2 files alike, the row follows the
 // v2 word (Documentation/admin-guide/cgroup-v2.rst); ECS' field names are used where
 // ECS has the number.
-var table = [NumIDs]Desc{
+var table = withTCPCounters([NumIDs]Desc{
 	CPUUsage:            {Counter, Nanoseconds, "cpu.core_seconds", "CPU time used, all cores together."},
 	CPUUser:             {Counter, Nanoseconds, "cpu.user_core_seconds", "CPU time used in user mode."},
 	CPUSystem:           {Counter, Nanoseconds, "cpu.system_core_seconds", "CPU time used in kernel mode."},
@@ -157,6 +161,30 @@ var table = [NumIDs]Desc{
 	PidsLimit:     {Gauge, Count, "pids.limit", "Most processes and threads; absent without a limit."},
 	PidsLimitHits: {Counter, Count, "pids.limit_hits", "Forks refused because of the limit."},
 
+	Processes:            {Gauge, Count, "processes.count", "Processes."},
+	FileDescriptors:      {Gauge, Count, "processes.file_descriptors", "Open file descriptors of all processes."},
+	Sockets:              {Gauge, Count, "processes.sockets", "Open sockets of all processes."},
+	OpenFilesLimit:       {Gauge, Count, "processes.open_files_limit", "Most files that the first process may have open; absent without a limit."},
+	OpenFilesHardLimit:   {Gauge, Count, "processes.open_files_hard_limit", "How far the first process may raise its limit of open files; absent without a limit."},
+	SchedRunTime:         {Counter, Nanoseconds, "sched.run_seconds", "Time that tasks ran on a CPU (/proc/<pid>/schedstat)."},
+	SchedWaitTime:        {Counter, Nanoseconds, "sched.wait_seconds", "Time that tasks waited on a run queue."},
+	SchedTimeslices:      {Counter, Count, "sched.timeslices", "Timeslices that tasks ran."},
+	TasksSleeping:        {Gauge, Count, "task_states.sleeping", "Tasks that sleep."},
+	TasksRunning:         {Gauge, Count, "task_states.running", "Tasks that run or wait for a CPU."},
+	TasksStopped:         {Gauge, Count, "task_states.stopped", "Tasks that are stopped."},
+	TasksUninterruptible: {Gauge, Count, "task_states.uninterruptible", "Tasks that wait and can't be interrupted."},
+	TasksIOWait:          {Gauge, Count, "task_states.io_wait", "Tasks that wait for IO."},
+	LoadAverage:          {Gauge, Thousandths, "load.running", "Running tasks, averaged over 10 s."},
+	LoadUninterruptible:  {Gauge, Thousandths, "load.uninterruptible", "Uninterruptible tasks, averaged over 10 s."},
+	MemoryReferenced:     {Gauge, Bytes, "memory.referenced_bytes", "Memory that was referenced (/proc/<pid>/smaps)."},
+	CPUSetMemoryMigrate:  {Gauge, Count, "cpu.cpuset_memory_migrate", "1 if memory moves with a change of the cpuset (v1)."},
+
+	StorageLayer:       {Gauge, Bytes, "storage.layer_bytes", "Space of the files that the container wrote into its own layer."},
+	StorageLayerInodes: {Gauge, Count, "storage.layer_inodes", "Files and folders in the container's own layer."},
+	StorageLogs:        {Gauge, Bytes, "storage.log_bytes", "Space of the container's log and of the engine's other files about it."},
+	StorageVolumes:     {Gauge, Bytes, "storage.volume_bytes", "Space of the named and anonymous volumes that are mounted."},
+	StorageAsOf:        {Gauge, Nanoseconds, "storage.as_of_seconds", "When the space was counted, since the Unix epoch."},
+
 	CPUUsagePerCPU: {Counter, Nanoseconds, "cpu.core_seconds_per_cpu", "CPU time used on one CPU (v1 only: v2 has no such number)."},
 
 	NetworkReceiveBytes:    {Counter, Bytes, "network.ingress.bytes", "Bytes received."},
@@ -188,6 +216,33 @@ var table = [NumIDs]Desc{
 	FilesystemInodes:     {Gauge, Count, "inodes", "Inodes in all; absent where the filesystem has no fixed number."},
 	FilesystemInodesFree: {Gauge, Count, "inodes_free", "Free inodes; absent where the filesystem has no fixed number."},
 	FilesystemFullIn:     {Gauge, Nanoseconds, "full_in_seconds", "Time until it is full at the pace of the last day; absent while it isn't filling."},
+
+	HugePagesUsage:    {Gauge, Bytes, "hugepages.usage_bytes", "Huge pages in use."},
+	HugePagesPeak:     {Gauge, Bytes, "hugepages.peak_bytes", "Most huge pages that were in use at once (v1)."},
+	HugePagesFailures: {Counter, Count, "hugepages.limit_hits", "Times that the limit of huge pages was hit."},
+
+	NUMAFile:                    {Gauge, Count, "numa.file_pages", "Page cache on the node, in pages (v1)."},
+	NUMAAnon:                    {Gauge, Count, "numa.anon_pages", "Anonymous memory on the node, in pages."},
+	NUMAUnevictable:             {Gauge, Count, "numa.unevictable_pages", "Memory on the node that can't be reclaimed, in pages."},
+	NUMAHierarchicalFile:        {Gauge, Count, "numa.hierarchical_file_pages", "The same as file pages, cgroups below included."},
+	NUMAHierarchicalAnon:        {Gauge, Count, "numa.hierarchical_anon_pages", "The same as anonymous pages, cgroups below included."},
+	NUMAHierarchicalUnevictable: {Gauge, Count, "numa.hierarchical_unevictable_pages", "The same as unevictable pages, cgroups below included."},
+
+	TCPEstablished:    {Gauge, Count, "tcp.established", "Sockets in the state ESTABLISHED."},
+	TCPSynSent:        {Gauge, Count, "tcp.syn_sent", "Sockets in the state SYN_SENT."},
+	TCPSynRecv:        {Gauge, Count, "tcp.syn_recv", "Sockets in the state SYN_RECV."},
+	TCPFinWait1:       {Gauge, Count, "tcp.fin_wait1", "Sockets in the state FIN_WAIT1."},
+	TCPFinWait2:       {Gauge, Count, "tcp.fin_wait2", "Sockets in the state FIN_WAIT2."},
+	TCPTimeWait:       {Gauge, Count, "tcp.time_wait", "Sockets in the state TIME_WAIT."},
+	TCPClose:          {Gauge, Count, "tcp.close", "Sockets in the state CLOSE."},
+	TCPCloseWait:      {Gauge, Count, "tcp.close_wait", "Sockets in the state CLOSE_WAIT."},
+	TCPLastAck:        {Gauge, Count, "tcp.last_ack", "Sockets in the state LAST_ACK."},
+	TCPListen:         {Gauge, Count, "tcp.listen", "Sockets in the state LISTEN."},
+	TCPClosing:        {Gauge, Count, "tcp.closing", "Sockets in the state CLOSING."},
+	UDPListen:         {Gauge, Count, "udp.listen", "UDP sockets."},
+	UDPDropped:        {Gauge, Count, "udp.dropped", "Datagrams that UDP sockets which are open now have dropped."},
+	UDPReceiveQueued:  {Gauge, Bytes, "udp.receive_queued_bytes", "Bytes that wait to be read from UDP sockets."},
+	UDPTransmitQueued: {Gauge, Bytes, "udp.transmit_queued_bytes", "Bytes that wait to be sent by UDP sockets."},
 
 	NodeCPUUser:         {Counter, Nanoseconds, "cpu.mode.user_seconds", "CPU time in user mode, guests excluded."},
 	NodeCPUNice:         {Counter, Nanoseconds, "cpu.mode.nice_seconds", "CPU time in user mode at low priority, guests excluded."},
@@ -223,4 +278,4 @@ var table = [NumIDs]Desc{
 	NodeOOMKills:        {Counter, Count, "memory.node_oom_kills", "Processes of the machine killed by the OOM killer."},
 	NodeFileDescriptors: {Gauge, Count, "file_descriptors", "Open file handles."},
 	NodeUptime:          {Gauge, Nanoseconds, "uptime_seconds", "Time since boot."},
-}
+})

@@ -63,7 +63,7 @@ var (
 	filesystemScope = scope{"filesystem.", func(id metric.ID) bool { return id.Per() == metric.PerFilesystem }}
 	// lastMinuteScope has a name of its own, so that no sum over documents counts the
 	// minute before a container's end twice.
-	lastMinuteScope = scope{"last_minute.", inContainer}
+	lastMinuteScope = scope{"last_minute.", inLastMinute}
 
 	scopes = [...]scope{containerScope, hostScope, interfaceScope, deviceScope, filesystemScope, lastMinuteScope}
 )
@@ -82,16 +82,23 @@ func inContainer(id metric.ID) bool {
 	return false
 }
 
+// inLastMinute tells whether the minute before a container's end shows id: what is read
+// in the background is too old for it.
+func inLastMinute(id metric.ID) bool { return inContainer(id) && !isSlow(id) }
+
 // inHost tells whether documents of the node show id.
 func inHost(id metric.ID) bool {
 	switch id.Per() {
 	case metric.PerContainer:
-		return !isAverage(id)
+		return !isAverage(id) && !isSlow(id)
 	case metric.PerInterface, metric.PerDevice, metric.PerNode:
 		return true
 	}
 	return false
 }
+
+// isSlow tells whether id is a number of a container that is read in the background.
+func isSlow(id metric.ID) bool { return metric.Processes <= id && id <= metric.StorageAsOf }
 
 // isAverage tells whether id is a moving average that the kernel computes of a pressure
 // total which documents show: they would say the same twice, and average an average.
