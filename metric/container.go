@@ -120,6 +120,11 @@ const (
 	Health Action = "health_status"
 	Rename Action = "rename"
 	Update Action = "update"
+
+	// What the loop itself sees of any cgroup.
+	Create  Action = "create"
+	Destroy Action = "destroy"
+	OOMKill Action = "oom_kill"
 )
 
 // Event is one thing that happened to one container, as its runtime told it.
