@@ -17,6 +17,8 @@ import (
 type Containers struct {
 	// Latest fills in the newest samples: collector.Collector's method.
 	Latest func(context.Context, *collector.Readings) error
+	// Machine returns the newest look at the machine, nil before the first.
+	Machine func() *metric.Machine
 	// Groups are cAdvisor's groups of families that are on.
 	Groups cadvisor.Groups
 	// Labels shows all labels of containers, else those whose keys are in AllowedLabels
@@ -33,6 +35,9 @@ type containers struct {
 	o        *Containers
 	families []cadvisor.Family
 	readings collector.Readings
+
+	machine     *metric.Machine // that machineText is of
+	machineText []byte
 
 	names   map[string]string // of labels, by key; of all scrapes
 	columns map[string]int    // of the labels of this scrape, by name
@@ -55,7 +60,10 @@ func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
 	if err := c.o.Latest(ctx, &c.readings); err != nil {
 		return dst, err
 	}
-	dst = appendMachine(dst, c.readings.Node, c.o.Version)
+	if m := c.o.Machine(); m != c.machine || m == nil {
+		c.machine, c.machineText = m, appendMachine(c.machineText[:0], m, c.o.Groups, c.o.Version)
+	}
+	dst = append(dst, c.machineText...)
 	all := c.readings.Containers
 	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
 	c.unite(all)
@@ -76,35 +84,6 @@ func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
 		}
 	}
 	return dst, nil
-}
-
-// appendMachine appends cAdvisor's families of the machine. They are without a time, by which
-// cAdvisor's vanish for minutes.
-func appendMachine(dst []byte, node *metric.Node, version string) []byte {
-	dst = appendHead(dst, "cadvisor_version_info", "gauge", "A metric with a constant '1' value labeled by kernel version, OS version, docker version, cadvisor version & cadvisor revision.")
-	dst = append(dst, `cadvisor_version_info{cadvisorRevision="",`...)
-	dst = appendLabel(dst, "cadvisorVersion", version)
-	dst = appendLabel(append(dst, ','), "dockerVersion", node.EngineVersion)
-	dst = appendLabel(append(dst, ','), "kernelVersion", node.Kernel)
-	dst = appendLabel(append(dst, ','), "osVersion", node.OS)
-	dst = append(dst, "} 1\n"...)
-	for _, f := range [...]struct {
-		name, help string
-		value      uint64
-	}{
-		{"machine_cpu_cores", "Number of logical CPU cores.", uint64(node.CPUs)},
-		{"machine_memory_bytes", "Amount of memory installed on the machine.", node.MemoryBytes},
-	} {
-		if f.value == 0 {
-			continue // not known
-		}
-		dst = append(appendHead(dst, f.name, "gauge", f.help), f.name...)
-		dst = appendLabel(append(dst, '{'), "boot_id", node.BootID)
-		dst = appendLabel(append(dst, ','), "machine_id", node.MachineID)
-		dst = append(dst, `,system_uuid=""} `...)
-		dst = append(strconv.AppendUint(dst, f.value, 10), '\n')
-	}
-	return dst
 }
 
 // unite makes the union of the labels of all containers: each series has all of them,

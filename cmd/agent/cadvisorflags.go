@@ -24,7 +24,7 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			"event_storage_age_limit", "event_storage_event_limit",
 			"referenced_reset_interval", "resctrl_interval", "perf_events_config",
 			"application_metrics_count_limit", "collector_cert", "collector_key",
-			"container_hints", "boot_id_file",
+			"container_hints",
 			// Sweeps start on the same slots of the wall clock on all nodes.
 			"initial_splay_factor", "jitter_factor",
 			// Other runtimes are recognized by their cgroups.

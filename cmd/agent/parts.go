@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -28,6 +29,8 @@ type parts struct {
 	log         *zap.Logger
 	// unknown are sentences about what the last look at the machine didn't find.
 	unknown atomic.Pointer[[]string]
+	// machine is the newest look at the machine, nil before the first.
+	machine atomic.Pointer[metric.Machine]
 }
 
 // slowInterval is the time between readings of limits and peaks: a dozen files that have
@@ -143,11 +146,11 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 // the engine says if its socket is there. What can't be known is a note: an image without
 // files has no machine id, and that is no reason not to measure.
 func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
-	node, err := p.proc.Machine(proc.MachineOptions{
-		MachineIDs: strings.Split(o.MachineIDFile, ","),
-		HostRoot:   o.HostRoot,
-	})
-	p.unknown.Store(sentences(err))
+	identity := proc.IdentityOptions{MachineIDs: strings.Split(o.MachineIDFile, ","), HostRoot: o.HostRoot}
+	if o.BootIDFile != "" {
+		identity.BootIDs = strings.Split(o.BootIDFile, ",")
+	}
+	node, unknown := p.proc.Identity(identity)
 	engine, err := p.engine.Node(ctx)
 	if err != nil {
 		// No socket, which is nothing special: what its files tell is there.
@@ -162,6 +165,9 @@ func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
 			return nil, err
 		}
 	}
+	machine, err := p.proc.Machine(&node, o.SysRoot)
+	p.machine.Store(&machine)
+	p.unknown.Store(sentences(errors.Join(unknown, err)))
 	return &node, nil
 }
 

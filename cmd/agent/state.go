@@ -81,7 +81,7 @@ func (s *state) delivery(h *web.Health) any {
 func (s *state) containers() *web.Containers {
 	groups, _ := s.options.groups() // was checked with the options
 	c := &web.Containers{
-		Latest: s.loop.Latest, Groups: groups,
+		Latest: s.loop.Latest, Machine: s.parts.machine.Load, Groups: groups,
 		Labels: s.options.StoreContainerLabels, Version: versionString(),
 	}
 	for key := range strings.SplitSeq(s.options.AllowedLabels, ",") {
