@@ -177,15 +177,14 @@ func NewMachineInfo(m *metric.Machine, root *metric.Sample) *MachineInfo {
 	return info
 }
 
-// NewAttributes returns the summary of m and root, as NewMachineInfo. The versions are the
-// agent's and that of the engine's API, which m doesn't know.
-func NewAttributes(m *metric.Machine, root *metric.Sample, version, apiVersion string) *Attributes {
+// NewAttributes returns the summary of m and root, as NewMachineInfo; version is the agent's.
+func NewAttributes(m *metric.Machine, root *metric.Sample, version string) *Attributes {
 	info := NewMachineInfo(m, root)
 	return &Attributes{
 		KernelVersion:      m.Node.Kernel,
 		ContainerOSVersion: m.Node.OS,
 		DockerVersion:      m.Node.EngineVersion,
-		DockerAPIVersion:   apiVersion,
+		DockerAPIVersion:   m.Node.EngineAPIVersion,
 		CAdvisorVersion:    version,
 		NumCores:           info.NumCores,
 		CPUFrequency:       info.CPUFrequency,

@@ -24,6 +24,7 @@ type Query struct {
 // History is a copy of what is kept of one container. It belongs to the caller, who may
 // hand it in again: its memory is reused.
 type History struct {
+	Node      *metric.Node
 	Container *metric.Container
 	// NetworkOf is as in metric.Window.
 	NetworkOf string
@@ -85,7 +86,7 @@ func (c *Collector) History(ctx context.Context, q Query, h *History) error {
 }
 
 func (c *Collector) copyHistory(t *target, q Query, h *History) {
-	h.Container, h.NetworkOf, h.count = t.container, t.window.NetworkOf, q.Count
+	h.Node, h.Container, h.NetworkOf, h.count = c.node, t.container, t.window.NetworkOf, q.Count
 	h.samples.copyNewest(&t.history, q.Count)
 	h.last.CopyFrom(t.cur)
 	h.Summary = t.summary.now(t.prev, t.cur)

@@ -107,6 +107,9 @@ type Node struct {
 	MemoryBytes uint64
 	// EngineVersion is the container engine's version, "" while it isn't known.
 	EngineVersion string
+	// EngineAPIVersion is the version of the engine's API that is spoken with it, ""
+	// without its socket.
+	EngineAPIVersion string
 }
 
 // Action is what happened to a container.

@@ -47,6 +47,8 @@ type options struct {
 	AllowedLabels              string
 	PrometheusEndpoint         string
 	URLBasePrefix              string
+	EventAgeLimit              string
+	EventCountLimit            string
 
 	// Our own.
 	ProcRoot       string
@@ -110,6 +112,9 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 
 	fs.StringVar(&o.PrometheusEndpoint, "prometheus_endpoint", web.DefaultMetricsPath, "path of the metrics for Prometheus")
 	fs.StringVar(&o.URLBasePrefix, "url_base_prefix", "", "path that stands before all others, such as /gauge behind a proxy")
+
+	fs.StringVar(&o.EventAgeLimit, "event_storage_age_limit", "default=24h", "comma-separated list of type=time: how long events are kept for the API; types are default, containerCreation, containerDeletion, oom and oomKill")
+	fs.StringVar(&o.EventCountLimit, "event_storage_event_limit", "default=100000", "comma-separated list of type=number: how many events are kept; 0 for none")
 
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
@@ -257,6 +262,9 @@ func (o *options) check() error {
 		return err
 	}
 	if _, err := o.groups(); err != nil {
+		return err
+	}
+	if _, err := o.eventLimits(); err != nil {
 		return err
 	}
 	var err error

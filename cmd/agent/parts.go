@@ -28,7 +28,8 @@ type parts struct {
 	engine      *docker.Engine
 	log         *zap.Logger
 	// unknown are sentences about what the last look at the machine didn't find.
-	unknown atomic.Pointer[[]string]
+	unknown     atomic.Pointer[[]string]
+	occurrences *collector.Occurrences
 	// machine is the newest look at the machine, nil before the first.
 	machine atomic.Pointer[metric.Machine]
 }
@@ -66,7 +67,11 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	p := &parts{cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
+	limits, err := o.eventLimits()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	p := &parts{occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
 	for _, note := range p.notes() {
 		log.Info(note)
 	}
@@ -139,6 +144,7 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		MaxInterval:     o.MaxHousekeepingInterval,
 		RuntimeOnly:     o.DockerOnly,
 		RawPrefixes:     prefixes,
+		Occurrences:     p.occurrences,
 	})
 }
 
@@ -157,6 +163,7 @@ func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
 		p.log.Debug("the engine says nothing of the node", zap.Error(err))
 	}
 	node.EngineVersion = engine.EngineVersion
+	node.EngineAPIVersion = engine.APIVersion
 	node.ClusterID = engine.ClusterID
 	node.SwarmID = cmp.Or(o.NodeID, engine.SwarmID)
 	node.Name = cmp.Or(o.NodeName, engine.Name)
