@@ -35,6 +35,7 @@ type containers struct {
 	o        *Containers
 	families []cadvisor.Family
 	readings collector.Readings
+	killed   []collector.Reading // of readings.Killed
 
 	machine     *metric.Machine // that machineText is of
 	machineText []byte
@@ -66,11 +67,14 @@ func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
 	dst = append(dst, c.machineText...)
 	all := c.readings.Containers
 	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
-	c.unite(all)
+	c.fillKilled()
+	c.unite(all, c.killed)
 	c.base, c.ends = c.base[:0], c.ends[:0]
-	for i := range all {
-		c.appendBase(all[i].Container)
-		c.ends = append(c.ends, len(c.base))
+	for _, list := range [...][]collector.Reading{all, c.killed} {
+		for i := range list {
+			c.appendBase(list[i].Container)
+			c.ends = append(c.ends, len(c.base))
+		}
 	}
 	o := cadvisor.Observation{Node: c.readings.Node, Now: time.Now()}
 	for i := range c.families {
@@ -82,26 +86,42 @@ func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
 			dst = c.appendSeries(dst, f, &o, &all[j], c.base[start:c.ends[j]])
 			start = c.ends[j]
 		}
+		for j := range c.killed {
+			if f.AfterEnd {
+				o.Container, o.Sample = c.killed[j].Container, &c.killed[j].Sample
+				dst = c.appendSeries(dst, f, &o, &c.killed[j], c.base[start:c.ends[len(all)+j]])
+			}
+			start = c.ends[len(all)+j]
+		}
 	}
 	return dst, nil
+}
+
+// fillKilled makes readings of the containers that have ended with OOM kills: of when they
+// ended, and with that number alone.
+func (c *containers) fillKilled() {
+	c.killed = c.killed[:0]
+	for _, k := range c.readings.Killed {
+		r := collector.Reading{Container: k.Container}
+		r.Sample.Time = k.Ended.UnixNano()
+		r.Sample.Put(metric.MemoryOOMKills, k.Kills)
+		c.killed = append(c.killed, r)
+	}
 }
 
 // unite makes the union of the labels of all containers: each series has all of them,
 // empty where its container has none, because one family must not have series with
 // different labels.
-func (c *containers) unite(all []collector.Reading) {
+func (c *containers) unite(lists ...[]collector.Reading) {
 	clear(c.columns)
 	c.union = c.union[:0]
 	if len(c.names) > maxNames {
 		clear(c.names)
 	}
-	for i := range all {
-		for _, label := range all[i].Container.Labels {
-			if name := c.name(label.Key); name != "" {
-				if _, known := c.columns[name]; !known {
-					c.columns[name] = 0
-					c.union = append(c.union, name)
-				}
+	for _, list := range lists {
+		for i := range list {
+			for _, label := range list[i].Container.Labels {
+				c.addName(c.name(label.Key))
 			}
 		}
 	}
@@ -110,6 +130,14 @@ func (c *containers) unite(all []collector.Reading) {
 		c.columns[name] = i
 	}
 	c.values = slices.Grow(c.values[:0], len(c.union))[:len(c.union)]
+}
+
+// addName adds a name to the union, unless it is there or "".
+func (c *containers) addName(name string) {
+	if _, known := c.columns[name]; !known && name != "" {
+		c.columns[name] = 0
+		c.union = append(c.union, name)
+	}
 }
 
 // name returns the name that a label of a container has in series, "" if it isn't shown.
