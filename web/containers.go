@@ -20,7 +20,8 @@ type Containers struct {
 	// Groups are cAdvisor's groups of families that are on.
 	Groups cadvisor.Groups
 	// Labels shows all labels of containers, else those whose keys are in AllowedLabels
-	// alone: cAdvisor's -store_container_labels and -whitelisted_container_labels.
+	// alone: cAdvisor's -store_container_labels and -whitelisted_container_labels. What
+	// containers have of their environment is always shown.
 	Labels        bool
 	AllowedLabels []string
 	// Version is the agent's.
@@ -34,29 +35,34 @@ type containers struct {
 	families []cadvisor.Family
 	readings collector.Readings
 
-	names   map[string]string // of labels, by key; of all scrapes
+	names   map[source]string // of labels; of all scrapes
 	columns map[string]int    // of the labels of this scrape, by name
 	union   []string          // the same names, sorted
-	values  []string          // of one container, by column
+	shown   []shown           // of one container
+	values  []string          // of the same, by column
 	base    []byte            // the labels that all series of a container have
 	ends    []int             // where those of each container end in base
 }
 
 func newContainers(o *Containers) *containers {
-	return &containers{o: o, families: cadvisor.Families(o.Groups), names: map[string]string{}, columns: map[string]int{}}
+	return &containers{o: o, families: cadvisor.Families(o.Groups), names: map[source]string{}, columns: map[string]int{}}
 }
 
 // maxNames bounds the names that are kept. Keys of labels are few, unless somebody makes
 // one up for each container.
 const maxNames = 10000
 
-// append appends all families to dst. On an error of Latest nothing is appended.
-func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
+// append appends all families to dst, of the containers that are asked for. On an error of
+// Latest nothing is appended.
+func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptions) ([]byte, error) {
 	if err := c.o.Latest(ctx, &c.readings); err != nil {
 		return dst, err
 	}
 	dst = appendMachine(dst, c.readings.Node, c.o.Version)
 	all := c.readings.Containers
+	if asked.idType != "name" {
+		all = c.only(asked)
+	}
 	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
 	c.unite(all)
 	c.base, c.ends = c.base[:0], c.ends[:0]
@@ -107,6 +113,19 @@ func appendMachine(dst []byte, node *metric.Node, version string) []byte {
 	return dst
 }
 
+// only moves the containers that are asked for to the front of the readings, all of which
+// stay there for the next scrape, and returns them.
+func (c *containers) only(asked *requestOptions) []collector.Reading {
+	all, n := c.readings.Containers, 0
+	for i := range all {
+		if asked.wants(all[i].Container) {
+			all[n], all[i] = all[i], all[n]
+			n++
+		}
+	}
+	return all[:n]
+}
+
 // unite makes the union of the labels of all containers: each series has all of them,
 // empty where its container has none, because one family must not have series with
 // different labels.
@@ -117,12 +136,10 @@ func (c *containers) unite(all []collector.Reading) {
 		clear(c.names)
 	}
 	for i := range all {
-		for _, label := range all[i].Container.Labels {
-			if name := c.name(label.Key); name != "" {
-				if _, known := c.columns[name]; !known {
-					c.columns[name] = 0
-					c.union = append(c.union, name)
-				}
+		for _, label := range c.show(all[i].Container) {
+			if _, known := c.columns[label.name]; !known {
+				c.columns[label.name] = 0
+				c.union = append(c.union, label.name)
 			}
 		}
 	}
@@ -133,19 +150,62 @@ func (c *containers) unite(all []collector.Reading) {
 	c.values = slices.Grow(c.values[:0], len(c.union))[:len(c.union)]
 }
 
-// name returns the name that a label of a container has in series, "" if it isn't shown.
-func (c *containers) name(key string) string {
-	name, known := c.names[key]
-	if !known {
-		if c.o.Labels || slices.Contains(c.o.AllowedLabels, key) {
-			name = labelPrefix + strings.Map(labelRune, key)
-		}
-		c.names[key] = name
-	}
-	return name
+// source is where a label of series comes from: a label of the container, or, with env, a
+// variable of its environment.
+type source struct {
+	env bool
+	key string
 }
 
-const labelPrefix = "container_label_"
+// shown is a label that series have of a container.
+type shown struct {
+	name, value string
+	exact       bool // the name is the key, with nothing replaced
+}
+
+// show returns the labels that series have of a container's own. They are valid until the
+// next call. A container that its runtime has started again has the label restartcount of
+// cAdvisor's, which takes the place of one that it has itself.
+func (c *containers) show(of *metric.Container) []shown {
+	c.shown = c.shown[:0]
+	for _, label := range of.Labels {
+		if label.Key != restartCountKey || of.RestartCount == 0 {
+			c.add(source{key: label.Key}, label.Value)
+		}
+	}
+	if of.RestartCount > 0 {
+		c.add(source{key: restartCountKey}, strconv.Itoa(of.RestartCount))
+	}
+	for _, variable := range of.Env {
+		c.add(source{true, variable.Key}, variable.Value)
+	}
+	return c.shown
+}
+
+const restartCountKey = "restartcount"
+
+// add adds a label to those that are shown, if it is one of those to show.
+func (c *containers) add(from source, value string) {
+	prefix := labelPrefix
+	if from.env {
+		prefix = envPrefix
+	}
+	name, known := c.names[from]
+	if !known {
+		if from.env || c.o.Labels || slices.Contains(c.o.AllowedLabels, from.key) {
+			name = prefix + strings.Map(labelRune, from.key)
+		}
+		c.names[from] = name
+	}
+	if name != "" {
+		c.shown = append(c.shown, shown{name, value, name[len(prefix):] == from.key})
+	}
+}
+
+const (
+	labelPrefix = "container_label_"
+	envPrefix   = "container_env_"
+)
 
 // labelRune replaces what a label's name can't have.
 func labelRune(r rune) rune {
@@ -159,13 +219,9 @@ func labelRune(r rune) rune {
 // same name, the one that is the name wins, else the first in order.
 func (c *containers) appendBase(of *metric.Container) {
 	clear(c.values)
-	for _, label := range of.Labels {
-		name := c.name(label.Key)
-		if name == "" {
-			continue
-		}
-		if i := c.columns[name]; c.values[i] == "" || label.Key == name[len(labelPrefix):] {
-			c.values[i] = label.Value
+	for _, label := range c.show(of) {
+		if i := c.columns[label.name]; c.values[i] == "" || label.exact {
+			c.values[i] = label.value
 		}
 	}
 	for i, name := range c.union {
