@@ -2,6 +2,7 @@ package cadvisor
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
@@ -117,7 +118,7 @@ func Spec(o *Observation, groups Groups, none Unlimited) ContainerSpec {
 	root := c.Path == metric.Root
 	spec := ContainerSpec{
 		CreationTime: c.Created, StartTime: c.Started,
-		Labels: labelMap(c.Labels), Image: c.Image,
+		Labels: specLabels(c), Envs: labelMap(c.Env), Image: c.Image,
 		HasDiskIO: groups.Has("diskIO"), HasHugetlb: s.Read(metric.PerHugePage),
 		HasNetwork:    groups.Has("network") && s.Read(metric.PerInterface),
 		HasFilesystem: groups.Has("disk") && (root || c.Runtime == "docker" || c.Runtime == "podman"),
@@ -175,6 +176,22 @@ func limit(s *metric.Sample, id metric.ID, none Unlimited) uint64 {
 		return v
 	}
 	return uint64(none)
+}
+
+// RestartLabel is the label that cAdvisor makes of how often a runtime has restarted a
+// container.
+const RestartLabel = "restartcount"
+
+// specLabels are the labels of c and, of one that its runtime has restarted, how often.
+func specLabels(c *metric.Container) map[string]string {
+	labels := labelMap(c.Labels)
+	if c.RestartCount > 0 {
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[RestartLabel] = strconv.Itoa(c.RestartCount)
+	}
+	return labels
 }
 
 func labelMap(labels []metric.Label) map[string]string {

@@ -15,13 +15,17 @@ import (
 // running task. It has a name only if the client made one an annotation, as nerdctl and
 // the CRI do; labels, images and states are in containerd's database, and stay unknown.
 type containerd struct {
-	tasks string // <state directory>/io.containerd.runtime.v2.task
+	tasks string   // <state directory>/io.containerd.runtime.v2.task
+	env   []string // prefixes of the variables to take; see environment
 }
 
-// ociSpec is what is wanted of the OCI runtime specification: not the process, whose
-// environment holds secrets.
+// ociSpec is what is wanted of the OCI runtime specification: of the process, whose
+// environment holds secrets, only the variables that were asked for.
 type ociSpec struct {
 	Annotations map[string]string `json:"annotations"`
+	Process     struct {
+		Env environment `json:"env"`
+	} `json:"process"`
 }
 
 // inspect returns the container id, whichever namespace it is in. Its error is one
@@ -37,7 +41,7 @@ func (c *containerd) inspect(path, id string) (*metric.Container, error) {
 		return nil, err
 	}
 	for _, namespace := range namespaces {
-		spec, err := readSpec(tasks, namespace, id)
+		spec, err := readSpec(tasks, namespace, id, c.env)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 			continue
 		}
@@ -49,7 +53,7 @@ func (c *containerd) inspect(path, id string) (*metric.Container, error) {
 	return nil, fmt.Errorf("%s doesn't have the container %.12s in any namespace: another containerd runs it", c.tasks, id)
 }
 
-func readSpec(tasks dir, namespace, id string) (*ociSpec, error) {
+func readSpec(tasks dir, namespace, id string, env []string) (*ociSpec, error) {
 	all, err := tasks.sub(namespace)
 	if err != nil {
 		return nil, err
@@ -70,7 +74,7 @@ func readSpec(tasks dir, namespace, id string) (*ociSpec, error) {
 		return nil, err
 	}
 	defer clear(b) // the environment was in it
-	spec, err := decodeSpec(b)
+	spec, err := decodeSpec(b, env)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.path(), err)
 	}
@@ -78,8 +82,9 @@ func readSpec(tasks dir, namespace, id string) (*ociSpec, error) {
 }
 
 // decodeSpec reads the contents of config.json.
-func decodeSpec(b []byte) (*ociSpec, error) {
+func decodeSpec(b []byte, env []string) (*ociSpec, error) {
 	spec := new(ociSpec)
+	spec.Process.Env.prefixes = env
 	if err := json.Unmarshal(b, spec); err != nil {
 		return nil, err
 	}
@@ -92,6 +97,7 @@ func (s *ociSpec) container(path, id, namespace string) *metric.Container {
 		Runtime: runtimeContainerd,
 		ID:      id,
 		Image:   clean(s.Annotations["io.kubernetes.cri.image-name"], maxText),
+		Env:     s.Process.Env.labels(func(key string) string { return key }),
 	}
 	for _, key := range []string{"nerdctl/name", "io.kubernetes.cri.container-name"} {
 		if name := s.Annotations[key]; name != "" && c.Name == "" {

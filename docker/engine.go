@@ -36,6 +36,10 @@ type Options struct {
 	Host string
 	// TLS are the files to reach a tcp Host with; nil for plain HTTP.
 	TLS *TLS
+	// Env are prefixes of keys: variables of a container's environment that begin with one
+	// are taken, under their keys in lower case. ContainerdEnv are those for containerd,
+	// which keep their case. Without any, no environment is looked at.
+	Env, ContainerdEnv []string
 	// Log takes what happens to the connection with the engine; nil for nowhere.
 	Log *zap.Logger
 }
@@ -79,16 +83,16 @@ func New(o Options) (*Engine, error) {
 	root := strings.TrimRight(o.Root, "/")
 	e := &Engine{
 		root:       root,
-		disk:       disk{root + "/containers"},
+		disk:       disk{root + "/containers", o.Env},
 		podman:     podman{dir: strings.TrimRight(o.PodmanRoot, "/") + "/storage/overlay-containers"},
-		containerd: containerd{tasks: strings.TrimRight(o.ContainerdRun, "/") + "/io.containerd.runtime.v2.task"},
+		containerd: containerd{tasks: strings.TrimRight(o.ContainerdRun, "/") + "/io.containerd.runtime.v2.task", env: o.ContainerdEnv},
 		log:        o.Log,
 	}
 	if o.Host != "" {
 		if _, err := client.ParseHostURL(o.Host); err != nil {
 			return nil, fmt.Errorf("the engine's address %q: %w", o.Host, err)
 		}
-		e.socket = newSocket(o.Host, o.TLS)
+		e.socket = newSocket(o.Host, o.TLS, o.Env)
 	}
 	return e, nil
 }

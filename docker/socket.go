@@ -31,6 +31,7 @@ const (
 type socket struct {
 	host string
 	tls  *TLS
+	env  []string // prefixes of the variables to take; see environment
 
 	mu      sync.Mutex     // guards all below; never held across a request
 	client  *client.Client // nil before the first request
@@ -51,7 +52,9 @@ func (e *silentError) Error() string {
 
 func (e *silentError) Unwrap() error { return e.err }
 
-func newSocket(host string, tls *TLS) *socket { return &socket{host: host, tls: tls} }
+func newSocket(host string, tls *TLS, env []string) *socket {
+	return &socket{host: host, tls: tls, env: env}
+}
 
 // connect returns a new client that has agreed on a version with the engine, and makes
 // it the one that all requests use from then on.
@@ -152,11 +155,11 @@ func (s *socket) inspect(ctx context.Context, id string) (inspected, error) {
 		return inspected{}, s.failed(ctx, err)
 	}
 	clear(result.Raw) // the environment was in it
-	return fromResponse(&result.Container), nil
+	return fromResponse(&result.Container, s.env), nil
 }
 
 // fromResponse keeps the same of the API's answer as of the record on disk.
-func fromResponse(a *container.InspectResponse) inspected {
+func fromResponse(a *container.InspectResponse, env []string) inspected {
 	in := inspected{record: record{
 		ID:           a.ID,
 		Name:         a.Name,
@@ -167,6 +170,10 @@ func fromResponse(a *container.InspectResponse) inspected {
 	r := &in.record
 	if a.Config != nil {
 		r.Config.Image, r.Config.Labels = a.Config.Image, a.Config.Labels
+		r.Config.Env.prefixes = env
+		for _, variable := range a.Config.Env {
+			r.Config.Env.take(variable)
+		}
 	}
 	if a.HostConfig != nil {
 		in.networkMode = networkMode(string(a.HostConfig.NetworkMode))

@@ -22,6 +22,9 @@ type Container struct {
 	Image, ImageID string
 	// Labels are sorted by key.
 	Labels []Label
+	// Env are the variables of its environment that the operator asked for, sorted by key:
+	// none unless he did.
+	Env []Label
 	// Created and Started are zero while they aren't known.
 	Created, Started time.Time
 	// RestartCount counts the runtime's restarts of the container.

@@ -49,7 +49,7 @@ func (a *api) machineAndRoot(r *http.Request) (*metric.Machine, *metric.Sample, 
 // storage answers with the node's filesystems: all, those with a label, or the one with an id.
 func storage(a *api, w http.ResponseWriter, r *http.Request, _ string) error {
 	query := r.URL.Query()
-	if _, err := parseSelection(query); err != nil {
+	if _, err := parseRequestOptions(query); err != nil {
 		return err
 	}
 	var h collector.History

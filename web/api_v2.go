@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,47 +26,9 @@ func requestsV2(stats request, more ...string) map[string]request {
 	return requests
 }
 
-// selection is what the query of a request to API v2 asks for.
-type selection struct {
-	runtime   string // "" for a cgroup path
-	count     int
-	recursive bool
-	maxAge    time.Duration // negative without one
-}
-
-// parseSelection reads a query as cAdvisor does.
-func parseSelection(query url.Values) (s selection, err error) {
-	s = selection{count: 64, maxAge: -1}
-	switch kind := query.Get("type"); kind {
-	case "", "name":
-	case "docker", "podman":
-		s.runtime = kind
-	default:
-		return s, fmt.Errorf("unknown 'type' %q", kind)
-	}
-	if count := query.Get("count"); count != "" {
-		n, err := strconv.ParseInt(count, 10, 32)
-		if err != nil {
-			return s, fmt.Errorf("failed to parse 'count' option: %s", count)
-		}
-		if n < -1 {
-			return s, fmt.Errorf("invalid 'count' option: only -1 and larger values allowed, not %d", n)
-		}
-		s.count = int(n)
-	}
-	s.recursive = query.Get("recursive") == "true"
-	if age := query.Get("max_age"); age != "" {
-		if s.maxAge, err = time.ParseDuration(age); err != nil {
-			return s, fmt.Errorf("failed to parse 'max_age' option: %w", err)
-		}
-		s.maxAge = max(0, s.maxAge)
-	}
-	return s, nil
-}
-
 // selected returns the paths of the containers that a request to API v2 asks for.
-func (a *api) selected(r *http.Request, name string) (paths []string, s selection, err error) {
-	if s, err = parseSelection(r.URL.Query()); err != nil {
+func (a *api) selected(r *http.Request, name string) (paths []string, s requestOptions, err error) {
+	if s, err = parseRequestOptions(r.URL.Query()); err != nil {
 		return nil, s, err
 	}
 	all, err := a.List(r.Context(), nil)
@@ -76,13 +36,13 @@ func (a *api) selected(r *http.Request, name string) (paths []string, s selectio
 		return nil, s, err
 	}
 	switch {
-	case s.runtime != "" && s.recursive:
+	case s.idType != "name" && s.recursive:
 		if name != metric.Root {
-			return nil, s, fmt.Errorf("invalid request for %s container %q with subcontainers", s.runtime, name)
+			return nil, s, fmt.Errorf("invalid request for %s container %q with subcontainers", s.idType, name)
 		}
-		return ofRuntime(all, s.runtime), s, nil
-	case s.runtime != "":
-		c, err := find(all, s.runtime, strings.TrimPrefix(name, "/"))
+		return ofRuntime(all, s.idType), s, nil
+	case s.idType != "name":
+		c, err := find(all, s.idType, strings.TrimPrefix(name, "/"))
 		if err != nil {
 			return nil, s, err
 		}
@@ -251,7 +211,7 @@ func appMetrics(a *api, w http.ResponseWriter, r *http.Request, name string) err
 }
 
 func version(a *api, w http.ResponseWriter, r *http.Request, _ string) error {
-	if _, err := parseSelection(r.URL.Query()); err != nil {
+	if _, err := parseRequestOptions(r.URL.Query()); err != nil {
 		return err
 	}
 	return respond(w, a.Version)

@@ -22,7 +22,8 @@ type Containers struct {
 	// Groups are cAdvisor's groups of families that are on.
 	Groups cadvisor.Groups
 	// Labels shows all labels of containers, else those whose keys are in AllowedLabels
-	// alone: cAdvisor's -store_container_labels and -whitelisted_container_labels.
+	// alone: cAdvisor's -store_container_labels and -whitelisted_container_labels. What
+	// containers have of their environment is always shown.
 	Labels        bool
 	AllowedLabels []string
 	// Version is the agent's.
@@ -40,24 +41,26 @@ type containers struct {
 	machine     *metric.Machine // that machineText is of
 	machineText []byte
 
-	names   map[string]string // of labels, by key; of all scrapes
+	names   map[source]string // of labels; of all scrapes
 	columns map[string]int    // of the labels of this scrape, by name
 	union   []string          // the same names, sorted
-	values  []string          // of one container, by column
+	shown   []shown           // of one container
+	values  []string          // of the same, by column
 	base    []byte            // the labels that all series of a container have
 	ends    []int             // where those of each container end in base
 }
 
 func newContainers(o *Containers) *containers {
-	return &containers{o: o, families: cadvisor.Families(o.Groups), names: map[string]string{}, columns: map[string]int{}}
+	return &containers{o: o, families: cadvisor.Families(o.Groups), names: map[source]string{}, columns: map[string]int{}}
 }
 
 // maxNames bounds the names that are kept. Keys of labels are few, unless somebody makes
 // one up for each container.
 const maxNames = 10000
 
-// append appends all families to dst. On an error of Latest nothing is appended.
-func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
+// append appends all families to dst, of the containers that are asked for. On an error of
+// Latest nothing is appended.
+func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptions) ([]byte, error) {
 	if err := c.o.Latest(ctx, &c.readings); err != nil {
 		return dst, err
 	}
@@ -66,6 +69,9 @@ func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
 	}
 	dst = append(dst, c.machineText...)
 	all := c.readings.Containers
+	if asked.idType != "name" {
+		all = c.only(asked)
+	}
 	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
 	c.fillKilled()
 	c.unite(all, c.killed)
@@ -109,6 +115,19 @@ func (c *containers) fillKilled() {
 	}
 }
 
+// only moves the containers that are asked for to the front of the readings, all of which
+// stay there for the next scrape, and returns them.
+func (c *containers) only(asked *requestOptions) []collector.Reading {
+	all, n := c.readings.Containers, 0
+	for i := range all {
+		if asked.wants(all[i].Container) {
+			all[n], all[i] = all[i], all[n]
+			n++
+		}
+	}
+	return all[:n]
+}
+
 // unite makes the union of the labels of all containers: each series has all of them,
 // empty where its container has none, because one family must not have series with
 // different labels.
@@ -120,8 +139,11 @@ func (c *containers) unite(lists ...[]collector.Reading) {
 	}
 	for _, list := range lists {
 		for i := range list {
-			for _, label := range list[i].Container.Labels {
-				c.addName(c.name(label.Key))
+			for _, label := range c.show(list[i].Container) {
+				if _, known := c.columns[label.name]; !known {
+					c.columns[label.name] = 0
+					c.union = append(c.union, label.name)
+				}
 			}
 		}
 	}
@@ -132,27 +154,60 @@ func (c *containers) unite(lists ...[]collector.Reading) {
 	c.values = slices.Grow(c.values[:0], len(c.union))[:len(c.union)]
 }
 
-// addName adds a name to the union, unless it is there or "".
-func (c *containers) addName(name string) {
-	if _, known := c.columns[name]; !known && name != "" {
-		c.columns[name] = 0
-		c.union = append(c.union, name)
-	}
+// source is where a label of series comes from: a label of the container, or, with env, a
+// variable of its environment.
+type source struct {
+	env bool
+	key string
 }
 
-// name returns the name that a label of a container has in series, "" if it isn't shown.
-func (c *containers) name(key string) string {
-	name, known := c.names[key]
-	if !known {
-		if c.o.Labels || slices.Contains(c.o.AllowedLabels, key) {
-			name = labelPrefix + strings.Map(labelRune, key)
+// shown is a label that series have of a container.
+type shown struct {
+	name, value string
+	exact       bool // the name is the key, with nothing replaced
+}
+
+// show returns the labels that series have of a container's own. They are valid until the
+// next call. A container that its runtime has started again has the label restartcount of
+// cAdvisor's, which takes the place of one that it has itself.
+func (c *containers) show(of *metric.Container) []shown {
+	c.shown = c.shown[:0]
+	for _, label := range of.Labels {
+		if label.Key != cadvisor.RestartLabel || of.RestartCount == 0 {
+			c.add(source{key: label.Key}, label.Value)
 		}
-		c.names[key] = name
 	}
-	return name
+	if of.RestartCount > 0 {
+		c.add(source{key: cadvisor.RestartLabel}, strconv.Itoa(of.RestartCount))
+	}
+	for _, variable := range of.Env {
+		c.add(source{true, variable.Key}, variable.Value)
+	}
+	return c.shown
 }
 
-const labelPrefix = "container_label_"
+// add adds a label to those that are shown, if it is one of those to show.
+func (c *containers) add(from source, value string) {
+	prefix := labelPrefix
+	if from.env {
+		prefix = envPrefix
+	}
+	name, known := c.names[from]
+	if !known {
+		if from.env || c.o.Labels || slices.Contains(c.o.AllowedLabels, from.key) {
+			name = prefix + strings.Map(labelRune, from.key)
+		}
+		c.names[from] = name
+	}
+	if name != "" {
+		c.shown = append(c.shown, shown{name, value, name[len(prefix):] == from.key})
+	}
+}
+
+const (
+	labelPrefix = "container_label_"
+	envPrefix   = "container_env_"
+)
 
 // labelRune replaces what a label's name can't have.
 func labelRune(r rune) rune {
@@ -166,13 +221,9 @@ func labelRune(r rune) rune {
 // same name, the one that is the name wins, else the first in order.
 func (c *containers) appendBase(of *metric.Container) {
 	clear(c.values)
-	for _, label := range of.Labels {
-		name := c.name(label.Key)
-		if name == "" {
-			continue
-		}
-		if i := c.columns[name]; c.values[i] == "" || label.Key == name[len(labelPrefix):] {
-			c.values[i] = label.Value
+	for _, label := range c.show(of) {
+		if i := c.columns[label.name]; c.values[i] == "" || label.exact {
+			c.values[i] = label.value
 		}
 	}
 	for i, name := range c.union {

@@ -270,7 +270,7 @@ func TestScrapeAllocs(t *testing.T) {
 		var dst []byte
 		return testing.AllocsPerRun(20, func() {
 			var err error
-			if dst, err = c.append(t.Context(), dst[:0]); err != nil {
+			if dst, err = c.append(t.Context(), dst[:0], &requestOptions{idType: "name"}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -289,11 +289,44 @@ func BenchmarkScrape(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var err error
-				if dst, err = c.append(b.Context(), dst[:0]); err != nil {
+				if dst, err = c.append(b.Context(), dst[:0], &requestOptions{idType: "name"}); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(len(dst)), "B/scrape")
 		})
+	}
+}
+
+// Of the environment all is shown that the container has, whatever is said of labels, and
+// beside a label with the same key; the count of restarts is a label like others.
+func TestEnvironmentOnMetrics(t *testing.T) {
+	r := fleet(3)
+	first := *r.Containers[0].Container
+	first.Env = []metric.Label{{Key: "cg.role", Value: "db"}, {Key: "n", Value: "of the environment"}}
+	second := *r.Containers[1].Container
+	second.Labels, second.RestartCount = append([]metric.Label{{Key: "restartcount", Value: "forged"}}, second.Labels...), 3
+	third := *r.Containers[2].Container
+	third.Labels = append([]metric.Label{{Key: "restartcount", Value: "its own"}}, third.Labels...)
+	r.Containers[0].Container, r.Containers[1].Container, r.Containers[2].Container = &first, &second, &third
+
+	for _, all := range []bool{true, false} {
+		o := of(t, r)
+		o.Labels = all
+		o.AllowedLabels = []string{"restartcount"}
+		families := scrapeOf(t, o)
+		f := func(path string, labels ...string) {
+			t.Helper()
+			if _, _, ok := series(t, families, "container_memory_usage_bytes", append([]string{"id", path}, labels...)...); !ok {
+				t.Errorf("all labels %v: no series of %s with %q", all, path, labels)
+			}
+		}
+		f(first.Path, "container_env_cg_role", "db", "container_env_n", "of the environment", "container_label_restartcount", "")
+		f(second.Path, "container_env_cg_role", "", "container_label_restartcount", "3")
+		f(third.Path, "container_env_n", "", "container_label_restartcount", "its own")
+		f("/", "container_env_cg_role", "", "container_label_restartcount", "")
+		if all {
+			f(first.Path, "container_label_n", "0")
+		}
 	}
 }

@@ -45,6 +45,9 @@ type options struct {
 	DisableMetrics             string
 	StoreContainerLabels       bool
 	AllowedLabels              string
+	EnvPrefixes                string
+	DockerEnvPrefixes          string
+	ContainerdEnvPrefixes      string
 	PrometheusEndpoint         string
 	URLBasePrefix              string
 	EventAgeLimit              string
@@ -109,6 +112,10 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.DisableMetrics, "disable_metrics", cadvisor.DisabledByDefault, "comma-separated groups of metrics that /metrics leaves out")
 	fs.BoolVar(&o.StoreContainerLabels, "store_container_labels", true, "show all labels of containers on /metrics; with false, those in -whitelisted_container_labels alone")
 	fs.StringVar(&o.AllowedLabels, "whitelisted_container_labels", "", "comma-separated keys of labels that /metrics shows with -store_container_labels=false")
+
+	fs.StringVar(&o.EnvPrefixes, "env_metadata_whitelist", "", "comma-separated beginnings of keys: environment variables of containers that /metrics shows as labels; no other variable is ever kept")
+	fs.StringVar(&o.DockerEnvPrefixes, "docker_env_metadata_whitelist", "", "the same for Docker's containers, where -env_metadata_whitelist isn't set")
+	fs.StringVar(&o.ContainerdEnvPrefixes, "containerd_env_metadata_whitelist", "", "the same for containerd's containers, where -env_metadata_whitelist isn't set")
 
 	fs.StringVar(&o.PrometheusEndpoint, "prometheus_endpoint", web.DefaultMetricsPath, "path of the metrics for Prometheus")
 	fs.StringVar(&o.URLBasePrefix, "url_base_prefix", "", "path that stands before all others, such as /gauge behind a proxy")

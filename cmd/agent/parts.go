@@ -63,7 +63,11 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := docker.New(docker.Options{Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(), Log: log.Named("engine")})
+	engine, err := docker.New(docker.Options{
+		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(), Log: log.Named("engine"),
+		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
+		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
+	})
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -83,14 +83,20 @@ func (s *state) delivery(h *web.Health) any {
 // containers says what /metrics shows of containers.
 func (s *state) containers() *web.Containers {
 	groups, _ := s.options.groups() // was checked with the options
-	c := &web.Containers{
+	return &web.Containers{
 		Latest: s.loop.Latest, Machine: s.parts.machine.Load, Groups: groups,
-		Labels: s.options.StoreContainerLabels, Version: versionString(),
+		Labels: s.options.StoreContainerLabels, AllowedLabels: words(s.options.AllowedLabels), Version: versionString(),
 	}
-	for key := range strings.SplitSeq(s.options.AllowedLabels, ",") {
-		c.AllowedLabels = append(c.AllowedLabels, strings.TrimSpace(key))
+}
+
+// words returns the elements of a list with commas, without spaces and without empty ones.
+func words(list string) (all []string) {
+	for word := range strings.SplitSeq(list, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			all = append(all, word)
+		}
 	}
-	return c
+	return all
 }
 
 // api says what the REST API shows.
