@@ -486,7 +486,7 @@ func FuzzNUMA(f *testing.F) {
 }
 func FuzzHugePages(f *testing.F)      { fuzzShape(f, shapeHugePages, "6291456\n") }
 func FuzzHugePageEvents(f *testing.F) { fuzzShape(f, shapeHugePageEvents, "max 0\nlow 1\n", "max\n") }
-func FuzzBlkio(f *testing.F) { fuzzShape(f, shapeBlkio, "Total 0\n", "254:0 Read\n") }
+func FuzzBlkio(f *testing.F)          { fuzzShape(f, shapeBlkio, "Total 0\n", "254:0 Read\n") }
 
 func FuzzPids(f *testing.F) {
 	f.Add([]byte("4711\n0\n12\n99999999999\n1"))

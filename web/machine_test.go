@@ -118,3 +118,32 @@ func TestMachineWithoutTopology(t *testing.T) {
 		t.Error("machine_cpu_sockets isn't there")
 	}
 }
+
+// Huge pages and NUMA nodes have cAdvisor's labels, where their groups are on.
+func TestOptionalGroups(t *testing.T) {
+	r := fleet(1)
+	s := &r.Containers[0].Sample
+	s.PutRow(metric.HugePagesUsage, s.AddRow(metric.PerHugePage, metric.Key{Name: "2MB"}), 4<<20)
+	node := s.AddRow(metric.PerNUMANode, metric.Key{Name: "1"})
+	s.PutRow(metric.NUMAAnon, node, 3)
+	s.PutRow(metric.NUMAHierarchicalAnon, node, 5)
+	s.Put(metric.CPUSetMemoryMigrate, 1)
+	o := of(t, r)
+	for name := range scrapeOf(t, o) {
+		if strings.Contains(name, "hugetlb") || strings.Contains(name, "numa") || strings.Contains(name, "migrate") {
+			t.Errorf("%s is there", name)
+		}
+	}
+	o.Groups, _ = cadvisor.ParseGroups("", "")
+	families := scrapeOf(t, o)
+	f := func(want float64, name string, labels ...string) {
+		t.Helper()
+		if v, _, ok := series(t, families, name, labels...); !ok || v != want {
+			t.Errorf("%s%q is %v (%v), want %v", name, labels, v, ok, want)
+		}
+	}
+	f(4<<20, "container_hugetlb_usage_bytes", "pagesize", "2MB")
+	f(3, "container_memory_numa_pages", "node", "1", "scope", "container", "type", "anon")
+	f(5, "container_memory_numa_pages", "node", "1", "scope", "hierarchy", "type", "anon")
+	f(1, "container_memory_migrate")
+}
