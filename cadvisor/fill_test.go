@@ -25,6 +25,9 @@ func sampleOf() *metric.Sample {
 	s.AddRow(metric.PerDevice, metric.Key{Name: "253:7", Major: 253, Minor: 7})
 	s.AddRow(metric.PerFilesystem, metric.Key{Name: "/dev/nvme0n1", Major: 259, Minor: 0, Mountpoint: "/", Type: "ext4"})
 	s.AddRow(metric.PerFilesystem, metric.Key{Name: "tank/data", Mountpoint: "/tank", Type: "zfs"})
+	s.AddRow(metric.PerHugePage, metric.Key{Name: "2MB"})
+	s.AddRow(metric.PerNUMANode, metric.Key{Name: "0"})
+	s.AddRow(metric.PerNUMANode, metric.Key{Name: "1"})
 	for id := range metric.ID(metric.NumIDs) {
 		for row := range max(1, s.Rows(id.Per())) {
 			v := (uint64(id) + 1) * 1e6

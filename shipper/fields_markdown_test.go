@@ -92,9 +92,13 @@ Differs from cAdvisor:
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
 | ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
+| ` + "`container_hugetlb_max_usage_bytes`, `container_memory_migrate`" + ` on cgroup v2 | absent | the kernel has no such number; cAdvisor shows zero |
+| ` + "`container_memory_numa_pages`" + ` on cgroup v2 | from memory.numa_stat, always with child cgroups | cAdvisor doesn't read it |
 | ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
+| ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) | absent | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
+| ` + "`machine_cpu_physical_cores`" + ` | cores of all sockets | cAdvisor counts different core ids, which repeat from socket to socket |
 | ` + "`machine_*`" + ` | without a time | cAdvisor's is up to five minutes old, by which they vanish |
 `)
 	return []byte(b.String())

@@ -50,10 +50,15 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	groups, _ := o.groups() // was checked with the options
 	cgroups, err := cgroup.Open(cgroup.Options{
 		ProcRoot:       o.ProcRoot,
 		CgroupRoot:     o.CgroupRoot,
+		SysRoot:        o.SysRoot,
 		MaxDescriptors: descriptors(),
+		HugePages:      groups.Has("hugetlb"),
+		NUMA:           groups.Has("memory_numa"),
+		MemoryMigrate:  groups.Has("cpuset"),
 		DeviceName:     fs.DeviceName,
 	})
 	if err != nil {
