@@ -38,6 +38,11 @@ type Options struct {
 	// Filesystems measures the node's filesystems into the rows of a sample. It is
 	// asked every RefreshInterval, from a goroutine of its own; nil for none.
 	Filesystems func(*metric.Sample) error
+	// Storage counts what a container's files take on disk: it puts the numbers from
+	// StorageLayer to StorageAsOf, and a row of the filesystem that the layer lies on,
+	// whose key has its device numbers. What can't be counted is absent. It may take as
+	// long as it needs, in a goroutine of its own; nil for none.
+	Storage func(context.Context, *metric.Container, *metric.Sample)
 
 	// Interval is the time between sweeps: cAdvisor's -housekeeping_interval.
 	Interval time.Duration
@@ -87,6 +92,7 @@ type Collector struct {
 	asks       chan func()   // what others want to know, done by the loop
 	ended      chan struct{} // closed when the loop has ended
 	filesystem metric.Sample // rows of the newest measurement
+	storageSet metric.Set    // the numbers of a container's files; immutable
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
@@ -126,6 +132,7 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		lifecycle:  newLifecycle(),
 		asks:       make(chan func()),
 		ended:      make(chan struct{}),
+		storageSet: storageSet(),
 	}, nil
 }
 
@@ -198,6 +205,7 @@ func (c *Collector) sweep(slot int64) {
 	}
 	c.walk()
 	c.identify()
+	c.askStorage()
 	c.lifecycle.release(c)
 	c.sweeps++
 	c.stats.targets.Store(int64(len(c.targets)))
