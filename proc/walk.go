@@ -27,11 +27,12 @@ type Space struct {
 
 const (
 	// workSlice is for how long a Walker works at once, and restPerWork how much longer
-	// it rests then: a twentieth of one core at most, and of the disk's time as well,
-	// because what counts is the time that passes. A short slice, because the sampling
-	// loop may have to wait for its end.
+	// it rests then: together with being woken, which takes a sixth of that again, it is
+	// a twentieth of one core at most, and of the disk's time as well, because what
+	// counts is the time that passes. A short slice, because the sampling loop may have
+	// to wait for its end.
 	workSlice   = time.Millisecond
-	restPerWork = 19
+	restPerWork = 24
 	// paceEvery is how many files are looked at between two looks at the clock.
 	paceEvery = 16
 
@@ -55,7 +56,7 @@ var (
 )
 
 // A Walker counts trees of files, one at a time and slowly: it works for a millisecond and
-// rests for nineteen, and the disk serves it when nobody else wants anything (I/O priority
+// rests for twenty-four, and the disk serves it when nobody else wants anything (I/O priority
 // "idle", where the scheduler knows priorities: bfq, mq-deadline). Trees may be written to
 // by whoever likes to mislead it: it goes from directory to directory by descriptors,
 // follows no link, crosses no mount, and takes bounded memory.

@@ -260,7 +260,7 @@ func TestWalkRaces(t *testing.T) {
 	}
 }
 
-// A walk rests nineteen times as long as it works, over many small trees, too, and ends in
+// A walk rests twenty-four times as long as it works, over many small trees, too, and ends in
 // the middle when it is told to.
 func TestWalkPace(t *testing.T) {
 	top := tree(t)
@@ -279,7 +279,7 @@ func TestWalkPace(t *testing.T) {
 		}
 	}
 	work, looked := w.Work()
-	if share := float64(work) / float64(work+rested); share > 0.06 || share < 0.04 {
+	if share := float64(work) / float64(work+rested); share > 0.05 || share < 0.03 {
 		t.Errorf("worked %v, rested %v: a share of %.3f", work, rested, share)
 	}
 	if looked < 200 {

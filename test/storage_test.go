@@ -237,6 +237,15 @@ func TestStorageContainerd(t *testing.T) {
 	}
 	device, _, _ = strings.Cut(strings.TrimSpace(device), "[")
 	checkFilesystem(t, d, device, blocks*block, inodes)
+
+	agent := []string{"--volume", "/var/lib/docker/containers:/var/lib/docker/containers:ro", "--volume", filepath.Dir(agentInNode) + ":" + filepath.Dir(agentInNode) + ":ro"}
+	const snapshots = "/var/lib/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots"
+	checkStorageIn(t, n, id, agent, []string{
+		"layers of 2 containers take on disk isn't known: mount the node's " + snapshots + " read-only into the agent, at the same path",
+		"volumes of 1 containers take on disk isn't known: mount the node's /var/lib/docker/volumes read-only",
+	}, []string{"as_of_seconds", "log_bytes"})
+	checkStorageIn(t, n, id, append(agent, "--volume", snapshots+":"+snapshots+":ro", "--volume", "/var/lib/docker/volumes:/var/lib/docker/volumes:ro"), nil,
+		[]string{"as_of_seconds", "layer_bytes", "layer_inodes", "log_bytes", "volume_bytes"})
 }
 
 // As in the stack: without any capability, and with what is mounted. What isn't is named;
@@ -245,72 +254,64 @@ func TestStorageInContainer(t *testing.T) {
 	e := lab.EngineFor(t)
 	id := write(t, e, "writer", t.TempDir())
 	docker(t, e, "exec", id, "sh", "-c", "mkdir /data/private && chmod 700 /data/private && echo x >/data/private/file && chown -R 999:999 /data/private")
-	root := e.DataRoot()
 	mount := func(folder string) []string {
-		return []string{"--volume", root + "/" + folder + ":/var/lib/docker/" + folder + ":ro"}
+		return []string{"--volume", e.DataRoot() + "/" + folder + ":/var/lib/docker/" + folder + ":ro"}
 	}
-	// scrapeIn starts an agent in a container and waits until its notes on files have all
-	// that is wanted, and that of the writer's numbers.
-	check := func(name string, options []string, notes, fields []string) {
+	containers := slices.Concat(mount("containers"), []string{"--volume", filepath.Dir(buildAgent(t)) + ":" + filepath.Dir(agentInNode) + ":ro"})
+	f := func(options []string, notes, fields []string) {
 		t.Helper()
-		args := append([]string{"run", "--detach", "--name", name, "--cap-drop", "ALL", "--read-only", "--security-opt", "no-new-privileges",
-			"--volume", "/proc:/host/proc:ro", "--volume", "/sys/fs/cgroup:/host/sys/fs/cgroup:ro", "--tmpfs", "/var/lib/swarmgauge",
-			"--volume", filepath.Dir(buildAgent(t)) + ":/opt/swarmgauge:ro"}, mount("containers")...)
-		args = append(append(args, options...), lab.BusyboxImage, agentInNode, "-docker=", "-docker_only", "-storage_driver=stdout", "-ship-interval=1s",
-			"-proc-root=/host/proc", "-cgroup-root=/host/sys/fs/cgroup")
-		agent := docker(t, e, args...)
-		address := docker(t, e, "inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", agent)
-		waitFor(t, 30*time.Second, "the agent in a container to count", func() error {
-			text, err := httpGet(t, "http://"+address+":8080/healthz?details")
-			if err != nil {
-				return err
-			}
-			var health struct{ Notes []string }
-			if err := json.Unmarshal([]byte(text), &health); err != nil {
-				return err
-			}
-			var about []string
-			for _, note := range health.Notes {
-				if strings.Contains(note, "take on disk") {
-					about = append(about, note)
-				}
-			}
-			for _, want := range notes {
-				if !slices.ContainsFunc(about, func(note string) bool { return strings.Contains(note, want) }) {
-					return fmt.Errorf("the notes %q have no %q", about, want)
-				}
-			}
-			if len(notes) != len(about) {
-				return fmt.Errorf("notes %q, want %q", about, notes)
-			}
-			out := docker(t, e, "logs", "--tail", "50", agent)
-			lines := strings.Split(strings.TrimSpace(out), "\n")
-			slices.Reverse(lines)
-			for _, line := range lines {
-				var d document
-				if json.Unmarshal([]byte(line), &d) != nil || d.text("container.id") != id {
-					continue
-				}
-				var have []string
-				for _, field := range d.fieldsBelow("container.storage.") {
-					have = append(have, strings.TrimPrefix(field, "container.storage."))
-				}
-				if !slices.Equal(have, fields) {
-					return fmt.Errorf("there is %q, want %q", have, fields)
-				}
-				return nil
-			}
-			return errNotYet
-		})
-		docker(t, e, "rm", "--force", agent)
+		checkStorageIn(t, e, id, slices.Concat(containers, options), notes, fields)
 	}
-	check("agent-default", nil, []string{
+	f(nil, []string{
 		"layers of 2 containers take on disk isn't known: mount the node's /var/lib/docker/image/overlay2/layerdb and /var/lib/docker/overlay2 read-only",
 		"volumes of 1 containers take on disk isn't known: mount the node's /var/lib/docker/volumes read-only",
 	}, []string{"as_of_seconds", "log_bytes"})
 	all := slices.Concat(mount("image/overlay2/layerdb"), mount("overlay2"), mount("volumes"))
-	check("agent-mounts", all, []string{"volumes of 1 containers take on disk isn't known: a directory is another user's: give the agent the capability DAC_READ_SEARCH"},
+	f(all, []string{"volumes of 1 containers take on disk isn't known: a directory is another user's: give the agent the capability DAC_READ_SEARCH"},
 		[]string{"as_of_seconds", "layer_bytes", "layer_inodes", "log_bytes"})
-	check("agent-capable", append([]string{"--cap-add", "DAC_READ_SEARCH"}, all...), nil,
+	f(append([]string{"--cap-add", "DAC_READ_SEARCH"}, all...), nil,
 		[]string{"as_of_seconds", "layer_bytes", "layer_inodes", "log_bytes", "volume_bytes"})
+}
+
+// checkStorageIn starts an agent in a container and waits until its notes on files are
+// those that are wanted, and the numbers that it has of a container's files.
+func checkStorageIn(t testing.TB, e engine, id string, options, notes, fields []string) {
+	t.Helper()
+	args := slices.Concat([]string{"run", "--detach", "--cap-drop", "ALL", "--read-only", "--security-opt", "no-new-privileges",
+		"--volume", "/proc:/host/proc:ro", "--volume", "/sys/fs/cgroup:/host/sys/fs/cgroup:ro"}, options, []string{
+		lab.BusyboxImage, agentInNode, "-docker=", "-docker_only", "-storage_driver=stdout", "-ship-interval=1s",
+		"-proc-root=/host/proc", "-cgroup-root=/host/sys/fs/cgroup"})
+	agent := docker(t, e, args...)
+	waitFor(t, 30*time.Second, "the agent in a container to count", func() error {
+		text, err := e.Docker(t.Context(), "exec", agent, "wget", "-q", "-O", "-", "http://127.0.0.1:8080/healthz?details")
+		if err != nil {
+			return err
+		}
+		var health struct{ Notes []string }
+		if err := json.Unmarshal([]byte(text), &health); err != nil {
+			return err
+		}
+		about := slices.DeleteFunc(health.Notes, func(note string) bool { return !strings.Contains(note, "take on disk") })
+		if !slices.EqualFunc(about, notes, strings.Contains) {
+			return fmt.Errorf("notes %q, want %q", about, notes)
+		}
+		lines := strings.Split(docker(t, e, "logs", "--tail", "50", agent), "\n")
+		slices.Reverse(lines)
+		for _, line := range lines {
+			var d document
+			if json.Unmarshal([]byte(line), &d) != nil || d.text("container.id") != id {
+				continue
+			}
+			var have []string
+			for _, field := range d.fieldsBelow("container.storage.") {
+				have = append(have, strings.TrimPrefix(field, "container.storage."))
+			}
+			if !slices.Equal(have, fields) {
+				return fmt.Errorf("there is %q, want %q", have, fields)
+			}
+			return nil
+		}
+		return errNotYet
+	})
+	docker(t, e, "rm", "--force", agent)
 }
