@@ -202,11 +202,14 @@ func (v *ContainerStats) fillFilesystem(s *metric.Sample) {
 			Type:       filesystemType(key.Type),
 			Capacity:   number(s, metric.FilesystemCapacity, row),
 			Usage:      number(s, metric.FilesystemUsed, row),
+			BaseUsage:  number(s, metric.StorageLayer, 0), // which the node hasn't got
 			Available:  number(s, metric.FilesystemAvailable, row),
 			HasInodes:  hasInodes,
 			Inodes:     number(s, metric.FilesystemInodes, row),
 			InodesFree: number(s, metric.FilesystemInodesFree, row),
 		}
+		// Of the disk these are for the node, and of the container for a container: its
+		// sample has no others.
 		if disk := s.RowByDevice(metric.PerDevice, key.Major, key.Minor); disk >= 0 {
 			const sector, millisecond = 512, 1e6
 			f.ReadsCompleted = number(s, metric.DiskReadOperations, disk)

@@ -92,7 +92,7 @@ func TestAttributes(t *testing.T) {
 	strictly(t, "v1-hierarchy-machine.json", &info)
 	m, root := machineBehind(t, &info)
 	m.Node.Kernel, m.Node.OS = want.KernelVersion, want.ContainerOSVersion
-	a := NewAttributes(m, root, "", "")
+	a := NewAttributes(m, root, "")
 	// cAdvisor's order of filesystems is random.
 	a.Filesystems = want.Filesystems
 	if got, err := json.Marshal(a); err != nil || !bytes.Equal(got, bytes.TrimSpace(text)) {

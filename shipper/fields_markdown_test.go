@@ -84,7 +84,10 @@ Differs from cAdvisor:
 | all | a number that was not read is absent | cAdvisor shows zero, which nobody measured |
 | ` + "`container_fs_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
 | ` + "`container_fs_*_seconds_total`" + ` | seconds | cAdvisor divides milliseconds by 10^9 |
-| ` + "`container_fs_usage_bytes`, `container_fs_inodes_*`" + ` of a container | absent | what its files take on disk isn't measured |
+| ` + "`container_fs_inodes_total`, `_free`" + ` of a container | those of the filesystem that its layer lies on | cAdvisor shows the inodes that the layer uses, and that none is free |
+| ` + "`container_fs_usage_bytes`, `_limit_bytes`" + ` of a container with Docker's containerd image store | layer and log, the filesystem's size | cAdvisor has none of its filesystem |
+| ` + "`filesystem[].available`, `has_inodes`, `inodes`, `inodes_free`" + ` of a container in ` + "`container_stats`" + ` | the filesystem's | cAdvisor shows 0, false, the layer's and 0 |
+| ` + "`filesystem[].reads_completed` … `weighted_io_time`" + ` of a container in ` + "`container_stats`" + ` | its own reads and writes, and else 0 | cAdvisor shows the counters of the whole disk |
 | ` + "`container_memory_failcnt`, `container_memory_kernel_usage`" + ` on cgroup v2 | memory.events max, memory.stat kernel | cAdvisor shows zero |
 | ` + "`container_memory_failures_total`" + ` | with child cgroups, in both scopes | cAdvisor leaves them out on cgroup v1 |
 | ` + "`container_memory_file_dirty_bytes`, `_writeback_bytes`" + ` on cgroup v1 | memory.stat dirty, writeback | cAdvisor looks for v2's words and shows zero |

@@ -121,6 +121,9 @@ func (s *state) metrics() []web.Family {
 	if s.shipper != nil {
 		families = append(families, deliveryFamilies(s.shipper.Stats())...)
 	}
+	if s.parts.storage != nil {
+		families = append(families, s.parts.storage.families()...)
+	}
 	return append(families, processFamilies()...)
 }
 
