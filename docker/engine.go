@@ -289,6 +289,8 @@ type Node struct {
 	Name string
 	// EngineVersion is the engine's: "28.5.2".
 	EngineVersion string
+	// APIVersion is the version of its API that it and the agent speak.
+	APIVersion string
 	// Root is the engine's data root, on the node.
 	Root string
 	// SwarmID is the Swarm node's id, "" outside a Swarm.
@@ -319,6 +321,7 @@ func (e *Engine) Node(ctx context.Context) (Node, error) {
 		EngineVersion: clean(info.ServerVersion, maxText),
 		Root:          clean(info.DockerRootDir, maxText),
 		SwarmID:       clean(info.Swarm.NodeID, maxText),
+		APIVersion:    e.socket.apiVersion(),
 		Manager:       info.Swarm.ControlAvailable,
 	}
 	if info.Swarm.Cluster != nil {

@@ -86,6 +86,16 @@ func (s *socket) connect(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
+// apiVersion returns the version that was agreed on, "" before that.
+func (s *socket) apiVersion() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		return ""
+	}
+	return s.client.ClientVersion()
+}
+
 // use returns the client for a request.
 func (s *socket) use(ctx context.Context) (*client.Client, error) {
 	s.mu.Lock()

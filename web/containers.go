@@ -17,6 +17,8 @@ import (
 type Containers struct {
 	// Latest fills in the newest samples: collector.Collector's method.
 	Latest func(context.Context, *collector.Readings) error
+	// Machine returns the newest look at the machine, nil before the first.
+	Machine func() *metric.Machine
 	// Groups are cAdvisor's groups of families that are on.
 	Groups cadvisor.Groups
 	// Labels shows all labels of containers, else those whose keys are in AllowedLabels
@@ -34,6 +36,10 @@ type containers struct {
 	o        *Containers
 	families []cadvisor.Family
 	readings collector.Readings
+	killed   []collector.Reading // of readings.Killed
+
+	machine     *metric.Machine // that machineText is of
+	machineText []byte
 
 	names   map[source]string // of labels; of all scrapes
 	columns map[string]int    // of the labels of this scrape, by name
@@ -58,17 +64,23 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 	if err := c.o.Latest(ctx, &c.readings); err != nil {
 		return dst, err
 	}
-	dst = appendMachine(dst, c.readings.Node, c.o.Version)
+	if m := c.o.Machine(); m != c.machine || m == nil {
+		c.machine, c.machineText = m, appendMachine(c.machineText[:0], m, c.o.Groups, c.o.Version)
+	}
+	dst = append(dst, c.machineText...)
 	all := c.readings.Containers
 	if asked.idType != "name" {
 		all = c.only(asked)
 	}
 	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
-	c.unite(all)
+	c.fillKilled()
+	c.unite(all, c.killed)
 	c.base, c.ends = c.base[:0], c.ends[:0]
-	for i := range all {
-		c.appendBase(all[i].Container)
-		c.ends = append(c.ends, len(c.base))
+	for _, list := range [...][]collector.Reading{all, c.killed} {
+		for i := range list {
+			c.appendBase(list[i].Container)
+			c.ends = append(c.ends, len(c.base))
+		}
 	}
 	o := cadvisor.Observation{Node: c.readings.Node, Now: time.Now()}
 	for i := range c.families {
@@ -80,37 +92,27 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 			dst = c.appendSeries(dst, f, &o, &all[j], c.base[start:c.ends[j]])
 			start = c.ends[j]
 		}
+		for j := range c.killed {
+			if f.AfterEnd {
+				o.Container, o.Sample = c.killed[j].Container, &c.killed[j].Sample
+				dst = c.appendSeries(dst, f, &o, &c.killed[j], c.base[start:c.ends[len(all)+j]])
+			}
+			start = c.ends[len(all)+j]
+		}
 	}
 	return dst, nil
 }
 
-// appendMachine appends cAdvisor's families of the machine. They are without a time, by which
-// cAdvisor's vanish for minutes.
-func appendMachine(dst []byte, node *metric.Node, version string) []byte {
-	dst = appendHead(dst, "cadvisor_version_info", "gauge", "A metric with a constant '1' value labeled by kernel version, OS version, docker version, cadvisor version & cadvisor revision.")
-	dst = append(dst, `cadvisor_version_info{cadvisorRevision="",`...)
-	dst = appendLabel(dst, "cadvisorVersion", version)
-	dst = appendLabel(append(dst, ','), "dockerVersion", node.EngineVersion)
-	dst = appendLabel(append(dst, ','), "kernelVersion", node.Kernel)
-	dst = appendLabel(append(dst, ','), "osVersion", node.OS)
-	dst = append(dst, "} 1\n"...)
-	for _, f := range [...]struct {
-		name, help string
-		value      uint64
-	}{
-		{"machine_cpu_cores", "Number of logical CPU cores.", uint64(node.CPUs)},
-		{"machine_memory_bytes", "Amount of memory installed on the machine.", node.MemoryBytes},
-	} {
-		if f.value == 0 {
-			continue // not known
-		}
-		dst = append(appendHead(dst, f.name, "gauge", f.help), f.name...)
-		dst = appendLabel(append(dst, '{'), "boot_id", node.BootID)
-		dst = appendLabel(append(dst, ','), "machine_id", node.MachineID)
-		dst = append(dst, `,system_uuid=""} `...)
-		dst = append(strconv.AppendUint(dst, f.value, 10), '\n')
+// fillKilled makes readings of the containers that have ended with OOM kills: of when they
+// ended, and with that number alone.
+func (c *containers) fillKilled() {
+	c.killed = c.killed[:0]
+	for _, k := range c.readings.Killed {
+		r := collector.Reading{Container: k.Container}
+		r.Sample.Time = k.Ended.UnixNano()
+		r.Sample.Put(metric.MemoryOOMKills, k.Kills)
+		c.killed = append(c.killed, r)
 	}
-	return dst
 }
 
 // only moves the containers that are asked for to the front of the readings, all of which
@@ -129,17 +131,19 @@ func (c *containers) only(asked *requestOptions) []collector.Reading {
 // unite makes the union of the labels of all containers: each series has all of them,
 // empty where its container has none, because one family must not have series with
 // different labels.
-func (c *containers) unite(all []collector.Reading) {
+func (c *containers) unite(lists ...[]collector.Reading) {
 	clear(c.columns)
 	c.union = c.union[:0]
 	if len(c.names) > maxNames {
 		clear(c.names)
 	}
-	for i := range all {
-		for _, label := range c.show(all[i].Container) {
-			if _, known := c.columns[label.name]; !known {
-				c.columns[label.name] = 0
-				c.union = append(c.union, label.name)
+	for _, list := range lists {
+		for i := range list {
+			for _, label := range c.show(list[i].Container) {
+				if _, known := c.columns[label.name]; !known {
+					c.columns[label.name] = 0
+					c.union = append(c.union, label.name)
+				}
 			}
 		}
 	}
@@ -169,20 +173,18 @@ type shown struct {
 func (c *containers) show(of *metric.Container) []shown {
 	c.shown = c.shown[:0]
 	for _, label := range of.Labels {
-		if label.Key != restartCountKey || of.RestartCount == 0 {
+		if label.Key != cadvisor.RestartLabel || of.RestartCount == 0 {
 			c.add(source{key: label.Key}, label.Value)
 		}
 	}
 	if of.RestartCount > 0 {
-		c.add(source{key: restartCountKey}, strconv.Itoa(of.RestartCount))
+		c.add(source{key: cadvisor.RestartLabel}, strconv.Itoa(of.RestartCount))
 	}
 	for _, variable := range of.Env {
 		c.add(source{true, variable.Key}, variable.Value)
 	}
 	return c.shown
 }
-
-const restartCountKey = "restartcount"
 
 // add adds a label to those that are shown, if it is one of those to show.
 func (c *containers) add(from source, value string) {

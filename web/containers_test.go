@@ -68,7 +68,8 @@ func of(t testing.TB, r collector.Readings) *Containers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Containers{Groups: on, Labels: true, Version: "v1", Latest: func(_ context.Context, to *collector.Readings) error {
+	machine := &metric.Machine{Node: r.Node}
+	return &Containers{Groups: on, Labels: true, Version: "v1", Machine: func() *metric.Machine { return machine }, Latest: func(_ context.Context, to *collector.Readings) error {
 		to.Node = r.Node
 		to.Containers = append(to.Containers[:0], r.Containers...)
 		return nil
@@ -150,7 +151,7 @@ func TestContainersOnMetrics(t *testing.T) {
 	f(1795000000, 0, "container_start_time_seconds", "id", one)
 	f(1, sampledAt, "container_health_state", "id", one)
 	f(-1, sampledAt, "container_health_state", "id", "/")
-	f(2, 0, "machine_cpu_cores", "machine_id", "m", "boot_id", "b")
+	f(2, 0, "machine_cpu_cores", "machine_id", "m", "boot_id", "b", "system_uuid", "m")
 	f(8<<30, 0, "machine_memory_bytes")
 	f(1, 0, "cadvisor_version_info", "cadvisorVersion", "v1", "kernelVersion", "6.1")
 	f(0, 0, "container_scrape_error")

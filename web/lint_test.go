@@ -108,7 +108,7 @@ func everything(t *testing.T) *Containers {
 			}
 		}
 	}
-	return &Containers{Groups: groups, Labels: true, Version: "v1", Latest: func(_ context.Context, to *collector.Readings) error {
+	return &Containers{Groups: groups, Labels: true, Version: "v1", Machine: func() *metric.Machine { return &metric.Machine{Node: r.Node} }, Latest: func(_ context.Context, to *collector.Readings) error {
 		*to = r
 		return nil
 	}}

@@ -36,6 +36,7 @@ type options struct {
 	DockerTLSCA                string
 	DockerRoot                 string
 	MachineIDFile              string
+	BootIDFile                 string
 	MaxProcs                   int
 	StorageDriver              string
 	ESHost                     string
@@ -49,10 +50,13 @@ type options struct {
 	ContainerdEnvPrefixes      string
 	PrometheusEndpoint         string
 	URLBasePrefix              string
+	EventAgeLimit              string
+	EventCountLimit            string
 
 	// Our own.
 	ProcRoot       string
 	CgroupRoot     string
+	SysRoot        string
 	HostRoot       string
 	NodeName       string
 	NodeID         string
@@ -98,6 +102,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.DockerTLSCA, "docker-tls-ca", "ca.pem", "CA for -docker-tls")
 	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; only its folder containers is read")
 	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id; the first readable one counts")
+	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
 	fs.StringVar(&o.StorageDriver, "storage_driver", "", "where documents go: elasticsearch, stdout, or empty to keep them in the spool until there is one")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
@@ -115,8 +120,12 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.PrometheusEndpoint, "prometheus_endpoint", web.DefaultMetricsPath, "path of the metrics for Prometheus")
 	fs.StringVar(&o.URLBasePrefix, "url_base_prefix", "", "path that stands before all others, such as /gauge behind a proxy")
 
+	fs.StringVar(&o.EventAgeLimit, "event_storage_age_limit", "default=24h", "comma-separated list of type=time: how long events are kept for the API; types are default, containerCreation, containerDeletion, oom and oomKill")
+	fs.StringVar(&o.EventCountLimit, "event_storage_event_limit", "default=100000", "comma-separated list of type=number: how many events are kept; 0 for none")
+
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
+	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces")
 	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems")
 	fs.StringVar(&o.NodeName, "node-name", "", "name of this node in documents (default the host name)")
 	fs.StringVar(&o.NodeID, "node-id", "", "Swarm id of this node (default what its tasks say)")
@@ -260,6 +269,9 @@ func (o *options) check() error {
 		return err
 	}
 	if _, err := o.groups(); err != nil {
+		return err
+	}
+	if _, err := o.eventLimits(); err != nil {
 		return err
 	}
 	var err error
