@@ -58,9 +58,10 @@ func newContainers(o *Containers) *containers {
 // one up for each container.
 const maxNames = 10000
 
-// append appends all families to dst, of the containers that are asked for. On an error of
-// Latest nothing is appended.
-func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptions) ([]byte, error) {
+// append appends all families to dst, of the containers that are asked for. What is more than
+// a piece is handed to write, which returns memory to go on with. On an error of Latest nothing
+// is appended.
+func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptions, write func([]byte) []byte) ([]byte, error) {
 	if err := c.o.Latest(ctx, &c.readings); err != nil {
 		return dst, err
 	}
@@ -90,6 +91,9 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 		for j := range all {
 			o.Container, o.Sample = all[j].Container, &all[j].Sample
 			dst = c.appendSeries(dst, f, &o, &all[j], c.base[start:c.ends[j]])
+			if len(dst) >= pieceSize {
+				dst = write(dst)
+			}
 			start = c.ends[j]
 		}
 		for j := range c.killed {
