@@ -36,6 +36,16 @@ type History struct {
 	count   int
 }
 
+// HistoryOf returns the History of a container that has those samples, oldest first.
+func HistoryOf(node *metric.Node, c *metric.Container, samples ...*metric.Sample) *History {
+	h := &History{Node: node, Container: c, count: -1}
+	for _, s := range samples {
+		h.samples.add(s)
+		h.last.CopyFrom(s)
+	}
+	return h
+}
+
 // Each calls f with the samples that were asked for, oldest first, until f returns false.
 // The sample is f's only during the call.
 func (h *History) Each(f func(*metric.Sample) bool) {
