@@ -74,7 +74,7 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 		all = c.only(asked)
 	}
 	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
-	c.fillKilled()
+	c.fillKilled(asked)
 	c.unite(all, c.killed)
 	c.base, c.ends = c.base[:0], c.ends[:0]
 	for _, list := range [...][]collector.Reading{all, c.killed} {
@@ -109,9 +109,12 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 
 // fillKilled makes readings of the containers that have ended with OOM kills: of when they
 // ended, and with that number alone.
-func (c *containers) fillKilled() {
+func (c *containers) fillKilled(asked *requestOptions) {
 	c.killed = c.killed[:0]
 	for _, k := range c.readings.Killed {
+		if !asked.wants(k.Container) {
+			continue
+		}
 		r := collector.Reading{Container: k.Container}
 		r.Sample.Time = k.Ended.UnixNano()
 		r.Sample.Put(metric.MemoryOOMKills, k.Kills)
