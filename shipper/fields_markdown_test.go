@@ -64,7 +64,13 @@ cAdvisor; its counters are totals. These can be aggregated:
 
 ` + "`/metrics`" + ` shows the newest sample of each container and, with ` + "`id=\"/\"`" + `, of the node, under
 cAdvisor's names: labels ` + "`id`, `name`, `image`" + ` and ` + "`container_label_<key>`" + `, the time of the sample
-behind the value. Groups are those of ` + "`-enable_metrics` and `-disable_metrics`" + `.
+behind the value. Groups are those of ` + "`-enable_metrics` and `-disable_metrics`" + `. Variables of the
+environment whose keys begin with what ` + "`-env_metadata_whitelist`" + ` lists are labels
+` + "`container_env_<key>`" + `; of no other variable anything is kept. With ` + "`?type=docker` or `?type=podman`" + ` there
+are the containers of that runtime alone.
+
+The format is text, whatever Prometheus prefers, as it is with cAdvisor; who takes nothing but
+OpenMetrics gets that.
 
 | Family | Type | Group | Help |
 |---|---|---|---|
@@ -81,6 +87,7 @@ Differs from cAdvisor:
 
 | Family | Here | Because |
 |---|---|---|
+| all, of keys that make the same label | the key that is the label's name, else the first in order | cAdvisor takes one or the other |
 | all | a number that was not read is absent | cAdvisor shows zero, which nobody measured |
 | ` + "`container_fs_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
 | ` + "`container_fs_*_seconds_total`" + ` | seconds | cAdvisor divides milliseconds by 10^9 |

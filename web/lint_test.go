@@ -97,20 +97,24 @@ func everything(t *testing.T) *Containers {
 	}
 	r := fleet(1)
 	for i := range r.Containers {
-		s := &r.Containers[i].Sample
-		for per := metric.PerCPU; per < metric.PerNode; per++ {
-			if s.Rows(per) == 0 {
-				s.AddRow(per, metric.Key{Name: "x", Major: 7})
-			}
-		}
-		for id := range metric.ID(metric.NumIDs) {
-			for row := range s.Rows(id.Per()) {
-				s.PutRow(id, row, 1)
-			}
-		}
+		fill(&r.Containers[i].Sample)
 	}
 	return &Containers{Groups: groups, Labels: true, Version: "v1", Machine: func() *metric.Machine { return &metric.Machine{Node: r.Node} }, Latest: func(_ context.Context, to *collector.Readings) error {
 		*to = r
 		return nil
 	}}
+}
+
+// fill gives a sample each number there is, in a row at least.
+func fill(s *metric.Sample) {
+	for per := metric.PerCPU; per < metric.PerNode; per++ {
+		if s.Rows(per) == 0 {
+			s.AddRow(per, metric.Key{Name: "x", Major: 7})
+		}
+	}
+	for id := range metric.ID(metric.NumIDs) {
+		for row := range s.Rows(id.Per()) {
+			s.PutRow(id, row, 1)
+		}
+	}
 }

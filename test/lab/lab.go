@@ -8,6 +8,7 @@
 //     [Swarm] joins several of them.
 //   - [ElasticsearchServer] is a single-node server that can be stopped and started
 //     again on its data.
+//   - [PrometheusServer] is a server that scrapes what it is told to.
 //   - [RunInitramfs] and [RunSystemd] boot a Linux kernel in an emulator, run a
 //     script there and return what it printed.
 //

@@ -20,6 +20,7 @@ const (
 	Elasticsearch             // StartElasticsearch
 	Initramfs                 // RunInitramfs
 	Systemd                   // RunSystemd; includes Initramfs
+	Prometheus                // StartPrometheus
 	numParts
 )
 
@@ -33,7 +34,7 @@ func Parts() []Part {
 }
 
 func (p Part) String() string {
-	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd"}[p]
+	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "prometheus"}[p]
 }
 
 // tool is a command and the Debian packages that have it; the first of them
@@ -71,6 +72,8 @@ func (p Part) tools() []tool {
 			tool{"mmdebstrap", []string{"mmdebstrap"}},
 			tool{"mkfs.ext4", []string{"e2fsprogs"}},
 			tool{"chroot", []string{"coreutils"}})
+	case Prometheus:
+		return []tool{{"dpkg-deb", []string{"dpkg"}}}
 	}
 	panic(fmt.Sprintf("lab: no part %d", p))
 }
@@ -149,6 +152,8 @@ func Prepare(ctx context.Context, parts ...Part) error {
 			wanted = append(wanted, busybox(), kernel())
 		case Systemd:
 			wanted = append(wanted, kernel(), Bookworm.disk())
+		case Prometheus:
+			wanted = append(wanted, prometheusBinary())
 		}
 	}
 	return makeAll(ctx, wanted)
