@@ -36,6 +36,7 @@ type podmanContainer struct {
 	ID       string    `json:"id"`
 	Names    []string  `json:"names"`
 	ImageID  string    `json:"image"`
+	Layer    string    `json:"layer"`
 	Metadata string    `json:"metadata"` // JSON, see podmanMetadata
 	Created  time.Time `json:"created"`
 }
@@ -48,9 +49,18 @@ type podmanMetadata struct {
 
 // inspect returns the container id. Its error is one sentence.
 func (p *podman) inspect(path, id string) (*metric.Container, error) {
+	c, err := p.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return c.container(path), nil
+}
+
+// find returns what the store has of the container id. Its error is one sentence.
+func (p *podman) find(id string) (podmanContainer, error) {
 	store, err := openDir(p.dir)
 	if err != nil {
-		return nil, fmt.Errorf("mount Podman's %s read-only into the agent: %w", p.dir, err)
+		return podmanContainer{}, fmt.Errorf("mount Podman's %s read-only into the agent: %w", p.dir, err)
 	}
 	defer store.close()
 	for i, name := range podmanStores() {
@@ -59,13 +69,13 @@ func (p *podman) inspect(path, id string) (*metric.Container, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return podmanContainer{}, err
 		}
 		if c, ok := byID[id]; ok {
-			return c.container(path), nil
+			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("%s doesn't have the container %.12s: it runs without root, or Podman's root is elsewhere", p.dir, id)
+	return podmanContainer{}, fmt.Errorf("%s doesn't have the container %.12s: it runs without root, or Podman's root is elsewhere", p.dir, id)
 }
 
 // load returns the containers in the i-th file. The map is not changed any more.

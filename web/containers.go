@@ -311,6 +311,10 @@ func appendRowLabels(dst []byte, key *metric.Key, f *cadvisor.Family, per metric
 		return appendLabel(append(dst, ','), "cpu", name)
 	case metric.PerInterface:
 		return appendLabel(append(dst, ','), "interface", key.Name)
+	case metric.PerHugePage:
+		return appendLabel(append(dst, ','), "pagesize", key.Name)
+	case metric.PerNUMANode:
+		return appendLabel(append(dst, ','), "node", key.Name)
 	case metric.PerFilesystem:
 		device := key.Name
 		if !strings.HasPrefix(device, "/") {

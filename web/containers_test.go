@@ -81,6 +81,12 @@ func scrapeOf(t testing.TB, o *Containers) map[string]*dto.MetricFamily {
 	t.Helper()
 	h := Handler(Options{Metrics: func() []Family { return nil }, Containers: o, Log: zap.NewNop()})
 	_, _, body := get(t, h, "GET", "/metrics")
+	return parse(t, body)
+}
+
+// parse reads a scrape as Prometheus does.
+func parse(t testing.TB, body string) map[string]*dto.MetricFamily {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {

@@ -29,6 +29,7 @@ func allowedFindings() map[string]string {
 		"container_cpu_load_d_average_10s: metric names should not contain abbreviated units":  "the _d_ is no day: it stands for uninterruptible tasks",
 		"container_fs_inodes_total: " + total:                                                  "a number of inodes, which cAdvisor calls total beside free",
 		`container_memory_failcnt: counter metrics should have "_total" suffix`:                "the kernel's word",
+		`container_hugetlb_failcnt: counter metrics should have "_total" suffix`:               "the kernel's word",
 		"container_network_advance_tcp_stats_total: " + total:                                  "some of the numbers under this name are counters, some are settings",
 		"container_network_tcp_usage_total: " + total:                                          "sockets now, in all states together the total",
 		"container_network_tcp6_usage_total: " + total:                                         "as container_network_tcp_usage_total",

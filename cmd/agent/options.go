@@ -100,7 +100,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.DockerTLSCert, "docker-tls-cert", "cert.pem", "client certificate for -docker-tls")
 	fs.StringVar(&o.DockerTLSKey, "docker-tls-key", "key.pem", "client key for -docker-tls")
 	fs.StringVar(&o.DockerTLSCA, "docker-tls-ca", "ca.pem", "CA for -docker-tls")
-	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; only its folder containers is read")
+	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; its folder containers tells who containers are, and the folders of layers and volumes, where they are mounted, what they take on disk")
 	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id; the first readable one counts")
 	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")

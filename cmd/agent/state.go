@@ -120,6 +120,9 @@ func (s *state) metrics() []web.Family {
 	if s.shipper != nil {
 		families = append(families, deliveryFamilies(s.shipper.Stats())...)
 	}
+	if s.parts.storage != nil {
+		families = append(families, s.parts.storage.families()...)
+	}
 	families = append(families, runtimeFamilies()...)
 	return append(families, processFamilies()...)
 }
