@@ -30,13 +30,12 @@ func TestOwnRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	var first, own unix.Stat_t
-	if err := unix.Stat("/proc/1/root", &first); err != nil {
-		t.Fatal(err)
-	}
+	// Some machines let nobody look at their first process.
+	hidden := unix.Stat("/proc/1/root", &first) != nil
 	if err := unix.Stat("/", &own); err != nil {
 		t.Fatal(err)
 	}
-	inContainer := pids.Ino != 0xEFFFFFFC || first.Ino != own.Ino || first.Dev != own.Dev
+	inContainer := hidden || pids.Ino != 0xEFFFFFFC || first.Ino != own.Ino || first.Dev != own.Dev
 	if fs.OwnRoot() == inContainer {
 		t.Errorf("the test is in a container: %v, and the root is taken for the machine's: %v", inContainer, fs.OwnRoot())
 	}
