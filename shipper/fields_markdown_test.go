@@ -89,7 +89,7 @@ Differs from cAdvisor:
 |---|---|---|
 | all, of keys that make the same label | the key that is the label's name, else the first in order | cAdvisor takes one or the other |
 | all | a number that was not read is absent | cAdvisor shows zero, which nobody measured |
-| ` + "`container_fs_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
+| ` + "`container_fs_reads_*`, `_writes_*`, `_sector_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
 | ` + "`container_fs_*_seconds_total`" + ` | seconds | cAdvisor divides milliseconds by 10^9 |
 | ` + "`container_fs_inodes_total`, `_free`" + ` of a container | those of the filesystem that its layer lies on | cAdvisor shows the inodes that the layer uses, and that none is free |
 | ` + "`container_fs_usage_bytes`, `_limit_bytes`" + ` of a container with Docker's containerd image store | layer and log, the filesystem's size | cAdvisor has none of its filesystem |
