@@ -12,7 +12,8 @@ import (
 )
 
 // background does what may take long, in goroutines of its own: it asks the runtime who
-// a container is, listens to its events, looks at the machine and at its filesystems.
+// a container is, listens to its events, looks at the machine and at its filesystems, and
+// at processes and sockets (details.go).
 // Questions and answers pass through channels; the loop waits for neither.
 type background struct {
 	o           Options
@@ -23,6 +24,10 @@ type background struct {
 	filesystems chan *metric.Sample
 	pidsWanted  chan struct{}
 	pids        chan map[string]int
+
+	subjectsWanted chan struct{}
+	subjects       chan []subject
+	details        chan detail
 
 	open       atomic.Int64 // questions without an answer
 	eventsLost atomic.Int64
@@ -62,6 +67,10 @@ func newBackground(o Options) *background {
 		filesystems: make(chan *metric.Sample, 1),
 		pidsWanted:  make(chan struct{}, 1),
 		pids:        make(chan map[string]int, 1),
+
+		subjectsWanted: make(chan struct{}, 1),
+		subjects:       make(chan []subject, 1),
+		details:        make(chan detail, backlog),
 	}
 }
 
@@ -77,6 +86,10 @@ func (b *background) start(ctx context.Context) (stop func()) {
 	running.Go(func() { b.lookForPids(ctx) })
 	if b.o.Filesystems != nil {
 		running.Go(func() { b.watchFilesystems(ctx) })
+	}
+	if b.o.Details != nil {
+		b.subjectsWanted <- struct{}{}
+		running.Go(func() { b.watchDetails(ctx) })
 	}
 	return func() {
 		cancel()

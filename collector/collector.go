@@ -38,6 +38,11 @@ type Options struct {
 	// Filesystems measures the node's filesystems into the rows of a sample. It is
 	// asked every RefreshInterval, from a goroutine of its own; nil for none.
 	Filesystems func(*metric.Sample) error
+	// Details reads processes and sockets, in a goroutine of its own: all of them every
+	// DetailsInterval, and more slowly where that would take too much of the time. nil for
+	// none.
+	Details         *proc.Details
+	DetailsInterval time.Duration
 
 	// Interval is the time between sweeps: cAdvisor's -housekeeping_interval.
 	Interval time.Duration
@@ -198,6 +203,7 @@ func (c *Collector) sweep(slot int64) {
 	}
 	c.walk()
 	c.identify()
+	c.handSubjects()
 	c.lifecycle.release(c)
 	c.sweeps++
 	c.stats.targets.Store(int64(len(c.targets)))
