@@ -25,6 +25,7 @@ type parts struct {
 	host        *proc.Node
 	filesystems *proc.Filesystems
 	engine      *docker.Engine
+	details     *proc.Details // nil where nothing of it is asked for
 	log         *zap.Logger
 	// unknown are sentences about what the last look at the machine didn't find.
 	unknown atomic.Pointer[[]string]
@@ -63,7 +64,11 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	p := &parts{cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
+	details, err := o.details(fs, log)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, details: details, log: log}
 	for _, note := range p.notes() {
 		log.Info(note)
 	}
@@ -93,6 +98,9 @@ func (p *parts) notes() []string {
 	}
 	for _, err := range p.host.Missing() {
 		notes = append(notes, err.Error())
+	}
+	if p.details != nil {
+		notes = append(notes, p.details.Notes()...)
 	}
 	return notes
 }
@@ -125,6 +133,8 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		Cgroups: p.cgroups, Proc: p.proc, Host: p.host, Runtime: p.engine, Sink: sink, Log: log,
 		Node:            func(ctx context.Context) (*metric.Node, error) { return p.node(ctx, o) },
 		Filesystems:     p.filesystems.Read,
+		Details:         p.details,
+		DetailsInterval: max(detailsInterval, o.HousekeepingInterval),
 		Interval:        o.HousekeepingInterval,
 		Window:          o.ShipInterval,
 		SlowInterval:    slowInterval,
