@@ -34,7 +34,7 @@ type sockets struct {
 // The kernel tells sockets one by one, and looks for those of TCP through the connections
 // of all namespaces, in a table that is as large as the machine. Its socket diagnosis
 // (sock_diag(7)) does so once, and answers in numbers; the files net/tcp and net/tcp6 take
-// ten times as long (BenchmarkSockets). But the diagnosis is of the namespace that asks,
+// five to eight times as long (BenchmarkSockets). But the diagnosis is of the namespace that asks,
 // and so needs the right to go there; where that isn't given, the files are read. A
 // namespace that has no sockets of TCP says so in a file that costs nothing.
 func (d *Details) ReadSockets(pid int, s *metric.Sample) {
