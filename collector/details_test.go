@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -144,7 +145,9 @@ func TestDetails(t *testing.T) {
 func TestDetailsWithoutPids(t *testing.T) {
 	b := newBench(t, nil)
 	withDetails(&b.o)
-	one, agent := id("1"), id("2")
+	// Whoever else runs these tests has the same cgroups but for the parent.
+	own := func(digit string) string { return fmt.Sprintf("%s%063x", digit, os.Getpid()) }
+	one, agent, stale := own("1"), own("2"), own("3")
 	b.startTwo(t, one)
 	w := detailWatch{b: b.background, readers: map[string]*detailReader{}, self: os.Getpid()}
 	w.b.o = b.o
@@ -153,7 +156,7 @@ func TestDetailsWithoutPids(t *testing.T) {
 		{path: "/" + b.parent + "/" + one, id: one},
 		{path: "/" + b.parent}, // of no runtime: can't be known
 		{path: "/" + b.parent + "/" + agent, id: agent, pid: os.Getpid()},
-		{path: "/" + b.parent + "/" + id("3"), id: id("3"), pid: os.Getppid()}, // a stale word
+		{path: "/" + b.parent + "/" + stale, id: stale, pid: os.Getppid()}, // a stale word
 	}
 	got := map[string]uint64{}
 	for range 100 {

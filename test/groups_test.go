@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
@@ -64,21 +62,20 @@ func descriptorsOf(t testing.TB, pids []int) (files, sockets float64) {
 	return files, sockets
 }
 
-// tcpStates counts the sockets in the network namespace of a process by their states.
-func tcpStates(t testing.TB, pid int) map[uint64]float64 {
+// tcpStates counts the sockets in the network namespace of a process by their states, which
+// are the fourth column of what the kernel prints.
+func tcpStates(t testing.TB, pid int) map[string]int {
 	t.Helper()
-	fs, err := procfs.NewFS(fmt.Sprintf("/proc/%d", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	counts := map[uint64]float64{}
-	for _, read := range []func() (procfs.NetTCP, error){fs.NetTCP, fs.NetTCP6} {
-		lines, err := read()
+	counts := map[string]int{}
+	for _, name := range []string{"tcp", "tcp6"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range lines {
-			counts[line.St]++
+		for line := range strings.Lines(string(text)) {
+			if fields := strings.Fields(line); len(fields) > 3 {
+				counts[fields[3]]++
+			}
 		}
 	}
 	return counts
@@ -98,7 +95,7 @@ func TestGroupsOfProcessesAndSockets(t *testing.T) {
 	h.run(t, "--name", "groups-busy", lab.BusyboxImage, "sh", "-c", "while :; do :; done")
 	sharer := h.run(t, "--name", "groups-sharer", "--network", "container:"+crowd, lab.BusyboxImage, "sleep", "1000")
 	first := inspect(t, h, crowd).State.Pid
-	const established, listen = 1, 10 // the kernel's numbers
+	const established, listen = "01", "0A" // the kernel's numbers
 	waitFor(t, 20*time.Second, "the connections", func() error {
 		if states := tcpStates(t, first); states[established] != 2*connections || states[listen] != listeners {
 			return fmt.Errorf("%v", states)
