@@ -90,6 +90,12 @@ Differs from cAdvisor:
 | all, of keys that make the same label | the key that is the label's name, else the first in order | cAdvisor takes one or the other |
 | all | a number that was not read is absent | cAdvisor shows zero, which nobody measured |
 | ` + "`container_fs_reads_*`, `_writes_*`, `_sector_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
+| ` + "`container_cpu_load_*`, `container_tasks_state`" + ` | absent without ` + "`-enable_load_reader`" + `; with it from the states of tasks, on cgroup v2, too | cAdvisor shows zero, and asks the kernel in a way that cgroup v2 hasn't got |
+| ` + "`container_tasks_state`" + `, state iowaiting | absent | the kernel doesn't tell; cAdvisor shows zero |
+| ` + "`container_cpu_schedstat_*`" + ` | of all threads | cAdvisor counts the first thread of each process |
+| ` + "`container_processes`, `container_file_descriptors`, `container_sockets`" + ` | with cgroups below, of the node all | cAdvisor counts the cgroup alone, where a systemd in a container has nothing |
+| ` + "`container_network_tcp*`, `_udp*`, `_advance_tcp*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
+| ` + "`container_network_advance_tcp_stats_total`" + ` | without what the kernel has no longer | cAdvisor shows zero |
 | ` + "`container_fs_*_seconds_total`" + ` | seconds | cAdvisor divides milliseconds by 10^9 |
 | ` + "`container_fs_inodes_total`, `_free`" + ` of a container | those of the filesystem that its layer lies on | cAdvisor shows the inodes that the layer uses, and that none is free |
 | ` + "`container_fs_usage_bytes`, `_limit_bytes`" + ` of a container with Docker's containerd image store | layer and log, the filesystem's size | cAdvisor has none of its filesystem |

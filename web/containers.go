@@ -273,15 +273,18 @@ func (c *containers) appendSeries(dst []byte, f *cadvisor.Family, o *cadvisor.Ob
 		divisor := metric.Describe(n.ID).Unit.PerShown() * max(n.Per, 1)
 		for row := range o.Sample.Rows(per) {
 			v, ok := o.Sample.GetRow(n.ID, row)
-			if !ok || v == 0 && per == metric.PerCPU || v > math.MaxInt64 {
+			if !ok || v == 0 && per == metric.PerCPU || v > math.MaxInt64 && !n.Signed {
 				continue // a CPU that is possible and not there has 0
+			}
+			if f.Row != "" && f.Row != o.Sample.Key(per, row).Name {
+				continue
 			}
 			any = true
 			dst = appendStart(dst, f.Name, base)
 			dst = append(appendRowLabels(dst, o.Sample.Key(per, row), f, per), n.Labels...)
 			dst = append(dst, '}', ' ')
 			if divisor == 1 {
-				dst = strconv.AppendUint(dst, v, 10)
+				dst = strconv.AppendInt(dst, int64(v), 10)
 			} else {
 				dst = strconv.AppendFloat(dst, float64(v)/divisor, 'g', -1, 64)
 			}

@@ -8,7 +8,7 @@ import "iter"
 func ignoredFlags() iter.Seq2[string, flagKind] {
 	return func(yield func(string, flagKind) bool) {
 		for _, name := range [...]string{
-			"profiling", "disable_root_cgroup_stats", "enable_load_reader",
+			"profiling", "disable_root_cgroup_stats",
 			"log_cadvisor_usage", "storage_driver_es_enable_sniffer", "storage_driver_secure",
 			"storage_driver_kafka_ssl_verify", "logtostderr", "alsologtostderr", "skip_headers",
 			"skip_log_headers", "one_output", "add_dir_header",

@@ -43,6 +43,7 @@ type options struct {
 	ESIndex                    string
 	EnableMetrics              string
 	DisableMetrics             string
+	EnableLoadReader           bool
 	StoreContainerLabels       bool
 	AllowedLabels              string
 	EnvPrefixes                string
@@ -108,8 +109,9 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
 	fs.StringVar(&o.ESIndex, "storage_driver_es_index", "cadvisor", "prefix of the daily indices, and name of their alias and template")
 
-	fs.StringVar(&o.EnableMetrics, "enable_metrics", "", "comma-separated groups of metrics that /metrics shows of containers, in place of all that -disable_metrics leaves")
+	fs.StringVar(&o.EnableMetrics, "enable_metrics", "", "comma-separated groups of metrics that /metrics shows of containers, in place of all that -disable_metrics leaves; what is read of processes and sockets is read only if its group is on")
 	fs.StringVar(&o.DisableMetrics, "disable_metrics", cadvisor.DisabledByDefault, "comma-separated groups of metrics that /metrics leaves out")
+	fs.BoolVar(&o.EnableLoadReader, "enable_load_reader", false, "count tasks by their states, and average the load from them over 10 s (on cgroup v2, too)")
 	fs.BoolVar(&o.StoreContainerLabels, "store_container_labels", true, "show all labels of containers on /metrics; with false, those in -whitelisted_container_labels alone")
 	fs.StringVar(&o.AllowedLabels, "whitelisted_container_labels", "", "comma-separated keys of labels that /metrics shows with -store_container_labels=false")
 
