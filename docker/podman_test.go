@@ -21,7 +21,7 @@ func TestInspectPodman(t *testing.T) {
 	n.must(os.WriteFile(store+"/containers.json", fixture(t, "podman", "containers.json"), 0o600))
 	n.forget()
 	c := n.known(kept, "kept2")
-	if c.Runtime != "podman" || c.Image != "localhost/bb:1" || !strings.HasPrefix(c.ImageID, "2e76d3ed705b") || c.Created.Year() != 2026 || c.Unidentified != "" {
+	if c.Runtime != "podman" || c.Image != "localhost/bb:1" || !strings.HasPrefix(c.ImageID, "sha256:2e76d3ed705b") || c.Created.Year() != 2026 || c.Unidentified != "" {
 		t.Errorf("%+v", c)
 	}
 	n.known(kept+"/container", "kept2")

@@ -35,6 +35,9 @@ type options struct {
 	DockerTLSKey               string
 	DockerTLSCA                string
 	DockerRoot                 string
+	Podman                     string
+	Containerd                 string
+	ContainerdNamespace        string
 	MachineIDFile              string
 	MaxProcs                   int
 	StorageDriver              string
@@ -48,6 +51,8 @@ type options struct {
 	URLBasePrefix              string
 
 	// Our own.
+	PodmanRoot     string
+	ContainerdRun  string
 	ProcRoot       string
 	CgroupRoot     string
 	HostRoot       string
@@ -94,6 +99,9 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.DockerTLSKey, "docker-tls-key", "key.pem", "client key for -docker-tls")
 	fs.StringVar(&o.DockerTLSCA, "docker-tls-ca", "ca.pem", "CA for -docker-tls")
 	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; only its folder containers is read")
+	fs.StringVar(&o.Podman, "podman", "unix:///var/run/podman/podman.sock", "Podman's API; tells labels, states and health if it answers, never needed")
+	fs.StringVar(&o.Containerd, "containerd", "/run/containerd/containerd.sock", "containerd's socket; tells labels, images and the time of creation if it answers, never needed")
+	fs.StringVar(&o.ContainerdNamespace, "containerd-namespace", "k8s.io", "containerd's namespace: cgroups below a parent of that name are taken for its containers; others are known by their cgroups or by -containerd-run, all namespaces but Docker's")
 	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id; the first readable one counts")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
 	fs.StringVar(&o.StorageDriver, "storage_driver", "", "where documents go: elasticsearch, stdout, or empty to keep them in the spool until there is one")
@@ -108,6 +116,8 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.PrometheusEndpoint, "prometheus_endpoint", web.DefaultMetricsPath, "path of the metrics for Prometheus")
 	fs.StringVar(&o.URLBasePrefix, "url_base_prefix", "", "path that stands before all others, such as /gauge behind a proxy")
 
+	fs.StringVar(&o.PodmanRoot, "podman-root", "/var/lib/containers", "Podman's data directory as the agent sees it; only its folder storage/overlay-containers is read")
+	fs.StringVar(&o.ContainerdRun, "containerd-run", "/run/containerd", "containerd's state directory as the agent sees it; only its folder io.containerd.runtime.v2.task is read")
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
 	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems")

@@ -59,7 +59,12 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := docker.New(docker.Options{Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(), Log: log.Named("engine")})
+	engine, err := docker.New(docker.Options{
+		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(),
+		PodmanRoot: o.PodmanRoot, PodmanHost: o.Podman,
+		ContainerdRun: o.ContainerdRun, ContainerdSocket: o.Containerd, ContainerdNamespace: o.ContainerdNamespace,
+		Log: log.Named("engine"),
+	})
 	if err != nil {
 		return nil, usageError{err}
 	}
