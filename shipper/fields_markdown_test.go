@@ -82,19 +82,25 @@ Differs from cAdvisor:
 | Family | Here | Because |
 |---|---|---|
 | all | a number that was not read is absent | cAdvisor shows zero, which nobody measured |
+| all | samples one interval apart, on slots of the wall clock | cAdvisor's interval is its option times one to two, at random |
+| all | the labels ` + "`name`" + ` and ` + "`container_label_*`" + ` as they are now | cAdvisor takes them once, and shows the name from before a rename |
+| all | named with any image store, also when the engine comes after the agent, and Podman's and containerd's containers without their sockets | cAdvisor loses such containers, or their names, until it is started again |
 | ` + "`container_fs_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
+| ` + "`container_fs_*`" + ` of the node | each filesystem once, each disk | cAdvisor adds the mounts of every container, and leaves out NVMe, SD cards and md |
 | ` + "`container_fs_*_seconds_total`" + ` | seconds | cAdvisor divides milliseconds by 10^9 |
 | ` + "`container_fs_usage_bytes`, `container_fs_inodes_*`" + ` of a container | absent | what its files take on disk isn't measured |
 | ` + "`container_memory_failcnt`, `container_memory_kernel_usage`" + ` on cgroup v2 | memory.events max, memory.stat kernel | cAdvisor shows zero |
 | ` + "`container_memory_failures_total`" + ` | with child cgroups, in both scopes | cAdvisor leaves them out on cgroup v1 |
 | ` + "`container_memory_file_dirty_bytes`, `_writeback_bytes`" + ` on cgroup v1 | memory.stat dirty, writeback | cAdvisor looks for v2's words and shows zero |
-| ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares that were asked for | cAdvisor inverts another formula than the runtime's |
+| ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares of which today's runtimes make the weight, 1024 without any | cAdvisor inverts the formula of runc before 1.3.2, and shows 2597 without any |
+| ` + "`container_start_time_seconds`" + ` | the last start, at once | cAdvisor before 0.57 shows the creation; of containerd the time of the cgroup |
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
 | ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
 | ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
+| ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
 | ` + "`machine_*`" + ` | without a time | cAdvisor's is up to five minutes old, by which they vanish |
 `)
 	return []byte(b.String())

@@ -336,7 +336,7 @@ func testRightV1(t *testing.T, e engine, parent, url string) {
 
 // testRightIdentity is about what isn't a number of the kernel: the version of the engine,
 // which is always empty in cAdvisor, the name after a rename and the start after a restart,
-// which it takes once.
+// which it takes once, and the node's filesystems without those of containers.
 func testRightIdentity(t *testing.T, e engine, parent, url, id string) {
 	before := inspect(t, e, id)
 	docker(t, e, "rename", id, "renamed")
@@ -352,6 +352,22 @@ func testRightIdentity(t *testing.T, e engine, parent, url, id string) {
 			return err
 		}
 		s := parseScrape(t, text)
+		mounts := map[string]bool{}
+		for _, m := range s["container_fs_limit_bytes"].GetMetric() {
+			of, device := "", ""
+			for _, l := range m.Label {
+				switch l.GetName() {
+				case "id":
+					of = l.GetValue()
+				case "device":
+					device = l.GetValue()
+				}
+			}
+			if of == "/" && (mounts[device] || strings.HasPrefix(device, "overlay")) {
+				t.Fatalf("the node has the filesystem %q twice, or it is a container's; cAdvisor adds the mounts of every container", device)
+			}
+			mounts[device] = mounts[device] || of == "/"
+		}
 		if v, _, ok := s.sum("cadvisor_version_info", "dockerVersion", version); !ok || v != 1 {
 			return fmt.Errorf("no cadvisor_version_info with dockerVersion %q; cAdvisor has an empty one", version)
 		}
@@ -393,13 +409,35 @@ func TestRightIntervals(t *testing.T) {
 //go:embed vm/right.sh
 var rightScript string // immutable
 
-// On a unified hierarchy, in a virtual machine.
+//go:embed vm/right-docker.sh
+var rightDockerScript string // immutable
+
+//go:embed vm/right-agent.sh
+var rightAgentScript string // immutable
+
+// On a unified hierarchy, in a cgroup that no engine made.
 func TestRightV2(t *testing.T) {
 	lab.Need(t, lab.Initramfs)
-	result, err := lab.RunInitramfs(t.Context(), lab.VM{Files: programs(t), Script: workload() + rightScript, Disk: emptyDisk(t)})
+	result, err := lab.RunInitramfs(t.Context(), lab.VM{
+		Files: programs(t), Script: workload() + rightScript + rightAgentScript, Disk: emptyDisk(t),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	testRightV2(t, result)
+}
+
+// The same with Docker and systemd.
+func TestRightV2Docker(t *testing.T) {
+	lab.Need(t, lab.Systemd)
+	result, err := lab.RunSystemd(t.Context(), lab.Bookworm, lab.VM{Files: programs(t), Script: workload() + rightDockerScript + rightAgentScript})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testRightV2(t, result)
+}
+
+func testRightV2(t *testing.T, result lab.VMResult) {
 	r := newReport(t, result)
 	packed := base64.NewDecoder(base64.StdEncoding, strings.NewReader(r.section(t, "metrics")))
 	unpacked, err := gzip.NewReader(packed)
@@ -410,7 +448,8 @@ func TestRightV2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkRight(t, onV2, "/lab/"+bareContainer, r.kernel, r.later, parseScrape(t, string(text))); err != nil {
+	id := strings.TrimSpace(r.section(t, "cgroup"))
+	if err := checkRight(t, onV2, id, r.kernel, r.later, parseScrape(t, string(text))); err != nil {
 		t.Error(err)
 	}
 }

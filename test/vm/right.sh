@@ -1,8 +1,7 @@
-# A cgroup in which the numbers that cAdvisor gets wrong are none of them zero, the kernel's
-# word of them, and the agent's metrics.
+# A cgroup in which the numbers that cAdvisor gets wrong are none of them zero.
 #
-# The test that embeds this file puts the amounts before it, as variables. What it prints
-# is in sections, each begun by a line "== name".
+# The test that embeds this file puts the amounts before it, as variables, and
+# right-agent.sh after it.
 set -e
 lab=/sys/fs/cgroup/lab
 container=$lab/$CONTAINER_ID
@@ -22,30 +21,4 @@ until grep -qs ready held; do sleep 0.1; done
 inside ./load hold $((2 * OOM_LIMIT)) || true # is killed
 inside ./load write $DISK $WRITES $WRITE_SIZE
 inside ./load read $DISK $READS $READ_SIZE
-
-# The agent comes when all stands still, and reads everything at once.
-echo 1 > $container/cgroup.freeze
-ip link set lo up
-./agent -raw_cgroup_prefix_whitelist=/lab -docker= -docker_root=/payload/engine -podman= -containerd= \
-	-node-name=right -spool-dir=/tmp/spool -listen_ip=127.0.0.1 -port=8080 > log 2>&1 &
-agent=$!
-tell() {
-	for file in memory.events memory.stat memory.min memory.low memory.max memory.swap.max cpu.weight io.stat; do
-		sed "s,^,right/$file:," $container/$file
-	done
-	sed s,^,root/memory.stat:, /sys/fs/cgroup/memory.stat
-	sed s,^,diskstats:, /proc/diskstats
-	sed s,^,meminfo:, /proc/meminfo
-}
-echo "== kernel"
-tell
-patience=100
-until wget -q -O metrics http://127.0.0.1:8080/metrics && grep -q "^container_memory_failcnt.*$CONTAINER_ID" metrics || [ $((patience -= 1)) = 0 ]; do sleep 1; done
-echo "== metrics"
-gzip -c metrics | base64
-echo "== later"
-tell
-kill $agent
-wait $agent && echo "== status 0"
-echo "== log"
-cat log
+agent_options=-raw_cgroup_prefix_whitelist=/lab
