@@ -93,7 +93,7 @@ func New(o Options) (*Engine, error) {
 	}
 	if o.PodmanHost != "" {
 		if _, err := client.ParseHostURL(o.PodmanHost); err != nil {
-			return nil, fmt.Errorf("Podman's address %q: %w", o.PodmanHost, err)
+			return nil, fmt.Errorf("the address of Podman's API %q: %w", o.PodmanHost, err)
 		}
 		e.podman.socket = newSocket(o.PodmanHost, nil)
 	}
