@@ -3,17 +3,13 @@ package cadvisor
 import (
 	"math"
 	"strconv"
-	"time"
 )
 
 // AppendJSON appends v as JSON to dst and returns the extended slice. The bytes are those
 // of encoding/json.Marshal(v), without its allocations and in less than a tenth of its time. The
 // averages must be finite and the timestamp's year have four digits.
 func (v *ContainerStats) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"timestamp":"`...)
-	dst = v.Timestamp.AppendFormat(dst, time.RFC3339Nano)
-	dst = append(dst, '"')
-	dst = v.CPU.append(dst)
+	dst = v.CPU.append(v.appendTimestamp(dst))
 	dst = v.DiskIO.append(dst)
 	dst = v.Memory.append(dst)
 	if v.Network != nil {
@@ -198,8 +194,10 @@ func (f *Filesystem) append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-func (t *TaskStats) append(dst []byte) []byte {
-	dst = appendUint(dst, `,"task_stats":{"nr_sleeping":`, t.Sleeping)
+func (t *TaskStats) append(dst []byte) []byte { return t.appendAs(dst, `,"task_stats":`) }
+
+func (t *TaskStats) appendAs(dst []byte, key string) []byte {
+	dst = appendUint(append(dst, key...), `{"nr_sleeping":`, t.Sleeping)
 	dst = appendUint(dst, `,"nr_running":`, t.Running)
 	dst = appendUint(dst, `,"nr_stopped":`, t.Stopped)
 	dst = appendUint(dst, `,"nr_uninterruptible":`, t.Uninterruptible)

@@ -18,6 +18,9 @@ type Family struct {
 	Time Time
 	// NumberedDevices tells block devices by their numbers, too.
 	NumberedDevices bool
+	// AfterEnd keeps the series of a container for a while after its end, because what
+	// they count most often ends it.
+	AfterEnd bool
 	// Numbers are its series: one for each row of a number's Per.
 	Numbers []Number
 	// Needs is a number without which the family is left out of a container; nil for none.
@@ -139,7 +142,7 @@ func families(perCPU bool) []Family {
 		{Name: "container_network_transmit_errors_total", Help: "Cumulative count of errors encountered while transmitting", Kind: counter, Group: "network", Numbers: one(metric.NetworkTransmitErrors)},
 		{Name: "container_network_transmit_packets_dropped_total", Help: "Cumulative count of packets dropped while transmitting", Kind: counter, Group: "network", Numbers: one(metric.NetworkTransmitDropped)},
 		{Name: "container_network_transmit_packets_total", Help: "Cumulative count of packets transmitted", Kind: counter, Group: "network", Numbers: one(metric.NetworkTransmitPackets)},
-		{Name: "container_oom_events_total", Help: "Count of out of memory events observed for the container", Kind: counter, Group: "oom_event", Numbers: one(metric.MemoryOOMKills)},
+		{Name: "container_oom_events_total", Help: "Count of out of memory events observed for the container", Kind: counter, Group: "oom_event", AfterEnd: true, Numbers: one(metric.MemoryOOMKills)},
 		{Name: "container_pressure_cpu_stalled_seconds_total", Help: "Total time duration no tasks in the container could make progress due to CPU congestion.", Kind: counter, Group: "pressure", Numbers: one(metric.PressureCPUFull)},
 		{Name: "container_pressure_cpu_waiting_seconds_total", Help: "Total time duration tasks in the container have waited due to CPU congestion.", Kind: counter, Group: "pressure", Numbers: one(metric.PressureCPUSome)},
 		{Name: "container_pressure_io_stalled_seconds_total", Help: "Total time duration no tasks in the container could make progress due to IO congestion.", Kind: counter, Group: "pressure", Numbers: one(metric.PressureIOFull)},

@@ -68,6 +68,8 @@ type Options struct {
 	// cAdvisor's -raw_cgroup_prefix_whitelist.
 	RuntimeOnly bool
 	RawPrefixes []string
+	// Occurrences takes what happens to cgroups; nil for none.
+	Occurrences *Occurrences
 }
 
 // Collector is the loop and what it knows. Its methods are for one goroutine, Stats and
@@ -87,6 +89,8 @@ type Collector struct {
 	asks       chan func()   // what others want to know, done by the loop
 	ended      chan struct{} // closed when the loop has ended
 	filesystem metric.Sample // rows of the newest measurement
+	kills      []killed      // of this sweep
+	buried     []Killed
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
@@ -197,6 +201,7 @@ func (c *Collector) sweep(slot int64) {
 		i++
 	}
 	c.walk()
+	c.tellKills()
 	c.identify()
 	c.lifecycle.release(c)
 	c.sweeps++
@@ -265,6 +270,10 @@ func (c *Collector) found(path string, instance uint64) {
 	c.targets = append(c.targets, t)
 	if gone := c.read(t); gone {
 		c.end(t)
+		return
+	}
+	if id == "" {
+		c.tellCreation(t)
 	}
 }
 

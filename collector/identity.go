@@ -89,6 +89,9 @@ func (c *Collector) identified(t *target, a identified) {
 	t.inspected = a.container
 	named := *a.container
 	named.Path, named.Instance = before.Path, before.Instance
+	if named.Created.IsZero() {
+		named.Created = before.Created
+	}
 	t.container = &named
 	c.learnSwarm(named.Swarm.NodeID)
 	if before.NetworkMode != named.NetworkMode {
@@ -98,6 +101,7 @@ func (c *Collector) identified(t *target, a identified) {
 		t.changed = true // the runtime may have told a process
 	}
 	c.lifecycle.changed(t, before)
+	c.tellCreation(t)
 }
 
 // behind tells whether a record says that a container doesn't run. Of one whose cgroup is

@@ -21,9 +21,12 @@ type target struct {
 	cur, prev *metric.Sample // the newest two; swapped at each reading
 	window    metric.Window
 	history   history
+	summary   summary
 
 	begun   bool   // the agent saw it begin: its counters began at zero
 	started bool   // and has told when that was
+	told    bool   // has told that it was made
+	killed  bool   // the kernel has counted an OOM kill
 	phase   uint64 // spreads the slow readings of many targets over the sweeps
 	reads   uint64
 	changed bool   // its limits may have been changed: they are read next
@@ -45,7 +48,7 @@ type identity struct {
 
 func newTarget(path string, instance uint64, runtime, id string, reader *cgroup.Reader, history_ time.Duration) *target {
 	t := &target{
-		container: &metric.Container{Path: path, Instance: instance, Runtime: runtime, ID: id},
+		container: &metric.Container{Path: path, Instance: instance, Runtime: runtime, ID: id, Created: reader.Created()},
 		reader:    reader,
 		cur:       new(metric.Sample),
 		prev:      new(metric.Sample),
@@ -127,6 +130,8 @@ func (c *Collector) read(t *target) (gone bool) {
 	t.history.add(t.cur)
 	if t.reads > 0 || t.begun {
 		t.window.Observe(t.prev, t.cur)
+		t.summary.add(t.prev, t.cur)
+		c.noteKills(t)
 		c.stats.samples.Add(1)
 	}
 	t.reads++
@@ -188,6 +193,13 @@ func (c *Collector) end(t *target) {
 		delete(c.byID, t.container.ID)
 	}
 	c.disown(t)
+	c.tellCreation(t)
+	if kills, _ := t.cur.Get(metric.MemoryOOMKills); kills > 0 {
+		c.buryKilled(t.container, kills, time.Now())
+	}
+	if t.container.ID == "" {
+		c.tellEnd(t.path(), time.Now(), UnknownExit)
+	}
 	c.lifecycle.ended(t)
 	c.stats.ended.Add(1)
 }

@@ -24,8 +24,9 @@ import (
 // containerd itself knows containers by their ids alone, so that a container to which
 // nobody gave a name has its id for one, as in cAdvisor.
 type containerd struct {
-	tasks     string // <state directory>/io.containerd.runtime.v2.task
-	namespace string // of containers that have no bundle in tasks
+	tasks     string   // <state directory>/io.containerd.runtime.v2.task
+	namespace string   // of containers that have no bundle in tasks
+	env       []string // prefixes of the variables to take; see environment
 	api       *containerdAPI
 }
 
@@ -33,6 +34,7 @@ func newContainerd(o *Options) containerd {
 	c := containerd{
 		tasks:     strings.TrimRight(o.ContainerdRun, "/") + "/io.containerd.runtime.v2.task",
 		namespace: o.ContainerdNamespace,
+		env:       o.ContainerdEnv,
 	}
 	if c.namespace == "" {
 		c.namespace = "k8s.io"
@@ -67,7 +69,7 @@ func (e *Engine) inspectContainerd(ctx context.Context, path, id string) (*metri
 	}
 	next := entry{turn: last.turn, stamp: b.started, until: now.Add(retryAfter)}
 	if err == nil {
-		next.container, err = b.container(path, id)
+		next.container, err = b.container(path, id, c.env)
 		next.until = now.Add(recheckWatched) // nothing of it changes
 	}
 	next.err = err
@@ -159,8 +161,8 @@ func openBundle(tasks dir, namespace, id string) (dir, error) {
 const pidFile = "init.pid"
 
 // container reads the bundle.
-func (b *bundle) container(path, id string) (*metric.Container, error) {
-	spec, err := b.spec()
+func (b *bundle) container(path, id string, env []string) (*metric.Container, error) {
+	spec, err := b.spec(env)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +177,7 @@ func (b *bundle) container(path, id string) (*metric.Container, error) {
 	return c, nil
 }
 
-func (b *bundle) spec() (*ociSpec, error) {
+func (b *bundle) spec(env []string) (*ociSpec, error) {
 	f, err := b.dir.file("config.json")
 	if err != nil {
 		return nil, err
@@ -186,22 +188,26 @@ func (b *bundle) spec() (*ociSpec, error) {
 		return nil, err
 	}
 	defer clear(text) // the environment was in it
-	spec, err := decodeSpec(text)
+	spec, err := decodeSpec(text, env)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.path(), err)
 	}
 	return spec, nil
 }
 
-// ociSpec is what is wanted of the OCI runtime specification: not the process, whose
-// environment holds secrets.
+// ociSpec is what is wanted of the OCI runtime specification: of the process, whose
+// environment holds secrets, only the variables that were asked for.
 type ociSpec struct {
 	Annotations map[string]string `json:"annotations"`
+	Process     struct {
+		Env environment `json:"env"`
+	} `json:"process"`
 }
 
 // decodeSpec reads the contents of config.json.
-func decodeSpec(b []byte) (*ociSpec, error) {
+func decodeSpec(b []byte, env []string) (*ociSpec, error) {
 	spec := new(ociSpec)
+	spec.Process.Env.prefixes = env
 	if err := json.Unmarshal(b, spec); err != nil {
 		return nil, err
 	}
@@ -215,6 +221,7 @@ func (s *ociSpec) container(path, id string) *metric.Container {
 		ID:      id,
 		Name:    nameOf(s.Annotations, id),
 		Image:   clean(s.Annotations["io.kubernetes.cri.image-name"], maxText),
+		Env:     s.Process.Env.labels(func(key string) string { return key }),
 	}
 }
 

@@ -45,7 +45,7 @@ func FuzzDecodeSpec(f *testing.F) {
 	f.Add(fixture(f, "containerd", "config.json"))
 	f.Add([]byte(`{"annotations":{"nerdctl/name":"\u0000","io.kubernetes.cri.image-name":"\ud800"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		spec, err := decodeSpec(b)
+		spec, err := decodeSpec(b, []string{"P"})
 		if err != nil {
 			return
 		}

@@ -43,6 +43,10 @@ type Options struct {
 	Host string
 	// TLS are the files to reach a tcp Host with; nil for plain HTTP.
 	TLS *TLS
+	// Env are prefixes of keys: variables of a container's environment that begin with one
+	// are taken, under their keys in lower case. ContainerdEnv are those for containerd,
+	// which keep their case. Without any, no environment is looked at.
+	Env, ContainerdEnv []string
 	// Log takes what happens to the connection with the engine; nil for nowhere.
 	Log *zap.Logger
 }
@@ -86,7 +90,7 @@ func New(o Options) (*Engine, error) {
 	root := strings.TrimRight(o.Root, "/")
 	e := &Engine{
 		root:       root,
-		disk:       disk{root + "/containers"},
+		disk:       disk{root + "/containers", o.Env},
 		podman:     podman{dir: strings.TrimRight(o.PodmanRoot, "/") + "/storage/overlay-containers"},
 		containerd: newContainerd(&o),
 		log:        o.Log,
@@ -95,13 +99,13 @@ func New(o Options) (*Engine, error) {
 		if _, err := client.ParseHostURL(o.PodmanHost); err != nil {
 			return nil, fmt.Errorf("the address of Podman's API %q: %w", o.PodmanHost, err)
 		}
-		e.podman.socket = newSocket(o.PodmanHost, nil)
+		e.podman.socket = newSocket(o.PodmanHost, nil, o.Env)
 	}
 	if o.Host != "" {
 		if _, err := client.ParseHostURL(o.Host); err != nil {
 			return nil, fmt.Errorf("the engine's address %q: %w", o.Host, err)
 		}
-		e.socket = newSocket(o.Host, o.TLS)
+		e.socket = newSocket(o.Host, o.TLS, o.Env)
 	}
 	return e, nil
 }
@@ -292,6 +296,8 @@ type Node struct {
 	Name string
 	// EngineVersion is the engine's: "28.5.2".
 	EngineVersion string
+	// APIVersion is the version of its API that it and the agent speak.
+	APIVersion string
 	// Root is the engine's data root, on the node.
 	Root string
 	// SwarmID is the Swarm node's id, "" outside a Swarm.
@@ -322,6 +328,7 @@ func (e *Engine) Node(ctx context.Context) (Node, error) {
 		EngineVersion: clean(info.ServerVersion, maxText),
 		Root:          clean(info.DockerRootDir, maxText),
 		SwarmID:       clean(info.Swarm.NodeID, maxText),
+		APIVersion:    e.socket.apiVersion(),
 		Manager:       info.Swarm.ControlAvailable,
 	}
 	if info.Swarm.Cluster != nil {

@@ -223,6 +223,7 @@ func TestNode(t *testing.T) {
 		if err != nil || got != (Node{
 			Name: "node1", EngineVersion: want.ServerVersion, Root: "/var/lib/docker",
 			SwarmID: want.Swarm.NodeID, ClusterID: want.Swarm.Cluster.ID, Manager: true,
+			APIVersion: map[string]string{"20.10": "1.41", "26.1": "1.45", "28.5": "1.51"}[engine],
 		}) || len(got.SwarmID) != 25 || !strings.HasPrefix(got.EngineVersion, engine) {
 			t.Errorf("%s: %+v, %v", engine, got, err)
 		}

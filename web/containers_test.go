@@ -68,7 +68,8 @@ func of(t testing.TB, r collector.Readings) *Containers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Containers{Groups: on, Labels: true, Version: "v1", Latest: func(_ context.Context, to *collector.Readings) error {
+	machine := &metric.Machine{Node: r.Node}
+	return &Containers{Groups: on, Labels: true, Version: "v1", Machine: func() *metric.Machine { return machine }, Latest: func(_ context.Context, to *collector.Readings) error {
 		to.Node = r.Node
 		to.Containers = append(to.Containers[:0], r.Containers...)
 		return nil
@@ -150,7 +151,7 @@ func TestContainersOnMetrics(t *testing.T) {
 	f(1795000000, 0, "container_start_time_seconds", "id", one)
 	f(1, sampledAt, "container_health_state", "id", one)
 	f(-1, sampledAt, "container_health_state", "id", "/")
-	f(2, 0, "machine_cpu_cores", "machine_id", "m", "boot_id", "b")
+	f(2, 0, "machine_cpu_cores", "machine_id", "m", "boot_id", "b", "system_uuid", "m")
 	f(8<<30, 0, "machine_memory_bytes")
 	f(1, 0, "cadvisor_version_info", "cadvisorVersion", "v1", "kernelVersion", "6.1")
 	f(0, 0, "container_scrape_error")
@@ -269,7 +270,7 @@ func TestScrapeAllocs(t *testing.T) {
 		var dst []byte
 		return testing.AllocsPerRun(20, func() {
 			var err error
-			if dst, err = c.append(t.Context(), dst[:0]); err != nil {
+			if dst, err = c.append(t.Context(), dst[:0], &requestOptions{idType: "name"}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -288,11 +289,44 @@ func BenchmarkScrape(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var err error
-				if dst, err = c.append(b.Context(), dst[:0]); err != nil {
+				if dst, err = c.append(b.Context(), dst[:0], &requestOptions{idType: "name"}); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(len(dst)), "B/scrape")
 		})
+	}
+}
+
+// Of the environment all is shown that the container has, whatever is said of labels, and
+// beside a label with the same key; the count of restarts is a label like others.
+func TestEnvironmentOnMetrics(t *testing.T) {
+	r := fleet(3)
+	first := *r.Containers[0].Container
+	first.Env = []metric.Label{{Key: "cg.role", Value: "db"}, {Key: "n", Value: "of the environment"}}
+	second := *r.Containers[1].Container
+	second.Labels, second.RestartCount = append([]metric.Label{{Key: "restartcount", Value: "forged"}}, second.Labels...), 3
+	third := *r.Containers[2].Container
+	third.Labels = append([]metric.Label{{Key: "restartcount", Value: "its own"}}, third.Labels...)
+	r.Containers[0].Container, r.Containers[1].Container, r.Containers[2].Container = &first, &second, &third
+
+	for _, all := range []bool{true, false} {
+		o := of(t, r)
+		o.Labels = all
+		o.AllowedLabels = []string{"restartcount"}
+		families := scrapeOf(t, o)
+		f := func(path string, labels ...string) {
+			t.Helper()
+			if _, _, ok := series(t, families, "container_memory_usage_bytes", append([]string{"id", path}, labels...)...); !ok {
+				t.Errorf("all labels %v: no series of %s with %q", all, path, labels)
+			}
+		}
+		f(first.Path, "container_env_cg_role", "db", "container_env_n", "of the environment", "container_label_restartcount", "")
+		f(second.Path, "container_env_cg_role", "", "container_label_restartcount", "3")
+		f(third.Path, "container_env_n", "", "container_label_restartcount", "its own")
+		f("/", "container_env_cg_role", "", "container_label_restartcount", "")
+		if all {
+			f(first.Path, "container_label_n", "0")
+		}
 	}
 }

@@ -37,6 +37,7 @@ type metrics struct {
 type scrape struct {
 	containers *containers // nil where none are shown
 	body       []byte
+	translated []byte // body in OpenMetrics
 	gzip       *gzip.Writer
 }
 
@@ -54,13 +55,18 @@ func newMetrics(o Options) *metrics {
 }
 
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	asked, err := parseRequestOptions(r.URL.Query())
+	if err != nil {
+		http.Error(w, "No metrics gathered, last error:\n\n"+err.Error(), http.StatusInternalServerError)
+		return
+	}
 	s := m.scrapes.Get().(*scrape)
 	defer m.scrapes.Put(s)
 	s.body = s.body[:0]
 	if s.containers != nil {
 		failed := 0.0
 		var err error
-		if s.body, err = s.containers.append(r.Context(), s.body); err != nil {
+		if s.body, err = s.containers.append(r.Context(), s.body, &asked); err != nil {
 			m.o.Log.Warn("a scrape got nothing of the containers", zap.Error(err))
 			failed = 1
 		}
@@ -70,14 +76,19 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}})
 	}
 	s.body = appendFamilies(s.body, m.o.Metrics())
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	contentType, body := negotiate(strings.Join(r.Header.Values("Accept"), ",")), s.body
+	if contentType != textType {
+		s.translated = appendOpenMetrics(s.translated[:0], s.body)
+		body = s.translated
+	}
+	w.Header().Set("Content-Type", contentType)
 	if !acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		w.Write(s.body)
+		w.Write(body)
 		return
 	}
 	w.Header().Set("Content-Encoding", "gzip")
 	s.gzip.Reset(w)
-	s.gzip.Write(s.body) // the client went away: nobody to tell
+	s.gzip.Write(body) // the client went away: nobody to tell
 	s.gzip.Close()
 }
 

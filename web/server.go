@@ -41,7 +41,9 @@ type Options struct {
 	Metrics func() []Family
 	// Containers are those of the containers; nil for none.
 	Containers *Containers
-	Log        *zap.Logger
+	// API is cAdvisor's REST API; nil for none.
+	API *API
+	Log *zap.Logger
 	// Prefix stands before all paths, as "/gauge"; "" for none.
 	Prefix string
 	// MetricsPath is where metrics are, "/metrics" if empty.
@@ -62,6 +64,7 @@ const (
 const (
 	HealthPath         = "/healthz"
 	DefaultMetricsPath = "/metrics"
+	apiPath            = "/api/"
 )
 
 // Handler returns the routes. Prefix and MetricsPath are clean paths that have no braces,
@@ -70,6 +73,9 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+o.Prefix+HealthPath, func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, o.Health()) })
 	mux.Handle("GET "+o.Prefix+cmp.Or(o.MetricsPath, DefaultMetricsPath), newMetrics(o))
+	if o.API != nil {
+		mux.Handle(o.Prefix+apiPath, &api{o.API})
+	}
 	return mux
 }
 

@@ -90,7 +90,7 @@ b{x="y"} 1e+09
 	if body != want {
 		t.Errorf("got\n%s\nwant\n%s", body, want)
 	}
-	if got := header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
+	if got := header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8; escaping=underscores" {
 		t.Errorf("content type %q", got)
 	}
 }

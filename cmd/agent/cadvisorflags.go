@@ -20,11 +20,9 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 		for _, name := range [...]string{
 			"http_auth_file", "http_auth_realm",
 			"http_digest_file", "http_digest_realm",
-			"env_metadata_whitelist", "docker_env_metadata_whitelist", "containerd_env_metadata_whitelist",
-			"event_storage_age_limit", "event_storage_event_limit",
 			"referenced_reset_interval", "resctrl_interval", "perf_events_config",
 			"application_metrics_count_limit", "collector_cert", "collector_key",
-			"container_hints", "boot_id_file",
+			"container_hints",
 			// Sweeps start on the same slots of the wall clock on all nodes.
 			"initial_splay_factor", "jitter_factor",
 			"crio_client_timeout",

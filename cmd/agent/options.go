@@ -39,6 +39,7 @@ type options struct {
 	Containerd                 string
 	ContainerdNamespace        string
 	MachineIDFile              string
+	BootIDFile                 string
 	MaxProcs                   int
 	StorageDriver              string
 	ESHost                     string
@@ -47,14 +48,20 @@ type options struct {
 	DisableMetrics             string
 	StoreContainerLabels       bool
 	AllowedLabels              string
+	EnvPrefixes                string
+	DockerEnvPrefixes          string
+	ContainerdEnvPrefixes      string
 	PrometheusEndpoint         string
 	URLBasePrefix              string
+	EventAgeLimit              string
+	EventCountLimit            string
 
 	// Our own.
 	PodmanRoot     string
 	ContainerdRun  string
 	ProcRoot       string
 	CgroupRoot     string
+	SysRoot        string
 	HostRoot       string
 	NodeName       string
 	NodeID         string
@@ -103,6 +110,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.Containerd, "containerd", "/run/containerd/containerd.sock", "containerd's socket; tells labels, images and the time of creation if it answers, never needed")
 	fs.StringVar(&o.ContainerdNamespace, "containerd-namespace", "k8s.io", "containerd's namespace: cgroups below a parent of that name are taken for its containers; others are known by their cgroups or by -containerd-run, all namespaces but Docker's")
 	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id; the first readable one counts")
+	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
 	fs.StringVar(&o.StorageDriver, "storage_driver", "", "where documents go: elasticsearch, stdout, or empty to keep them in the spool until there is one")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
@@ -113,13 +121,21 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.BoolVar(&o.StoreContainerLabels, "store_container_labels", true, "show all labels of containers on /metrics; with false, those in -whitelisted_container_labels alone")
 	fs.StringVar(&o.AllowedLabels, "whitelisted_container_labels", "", "comma-separated keys of labels that /metrics shows with -store_container_labels=false")
 
+	fs.StringVar(&o.EnvPrefixes, "env_metadata_whitelist", "", "comma-separated beginnings of keys: environment variables of containers that /metrics shows as labels; no other variable is ever kept")
+	fs.StringVar(&o.DockerEnvPrefixes, "docker_env_metadata_whitelist", "", "the same for Docker's containers, where -env_metadata_whitelist isn't set")
+	fs.StringVar(&o.ContainerdEnvPrefixes, "containerd_env_metadata_whitelist", "", "the same for containerd's containers, where -env_metadata_whitelist isn't set")
+
 	fs.StringVar(&o.PrometheusEndpoint, "prometheus_endpoint", web.DefaultMetricsPath, "path of the metrics for Prometheus")
 	fs.StringVar(&o.URLBasePrefix, "url_base_prefix", "", "path that stands before all others, such as /gauge behind a proxy")
+
+	fs.StringVar(&o.EventAgeLimit, "event_storage_age_limit", "default=24h", "comma-separated list of type=time: how long events are kept for the API; types are default, containerCreation, containerDeletion, oom and oomKill")
+	fs.StringVar(&o.EventCountLimit, "event_storage_event_limit", "default=100000", "comma-separated list of type=number: how many events are kept; 0 for none")
 
 	fs.StringVar(&o.PodmanRoot, "podman-root", "/var/lib/containers", "Podman's data directory as the agent sees it; only its folder storage/overlay-containers is read")
 	fs.StringVar(&o.ContainerdRun, "containerd-run", "/run/containerd", "containerd's state directory as the agent sees it; only its folder io.containerd.runtime.v2.task is read")
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
+	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces")
 	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems")
 	fs.StringVar(&o.NodeName, "node-name", "", "name of this node in documents (default the host name)")
 	fs.StringVar(&o.NodeID, "node-id", "", "Swarm id of this node (default what its tasks say)")
@@ -263,6 +279,9 @@ func (o *options) check() error {
 		return err
 	}
 	if _, err := o.groups(); err != nil {
+		return err
+	}
+	if _, err := o.eventLimits(); err != nil {
 		return err
 	}
 	var err error

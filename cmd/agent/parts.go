@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -27,7 +28,10 @@ type parts struct {
 	engine      *docker.Engine
 	log         *zap.Logger
 	// unknown are sentences about what the last look at the machine didn't find.
-	unknown atomic.Pointer[[]string]
+	unknown     atomic.Pointer[[]string]
+	occurrences *collector.Occurrences
+	// machine is the newest look at the machine, nil before the first.
+	machine atomic.Pointer[metric.Machine]
 }
 
 // slowInterval is the time between readings of limits and peaks: a dozen files that have
@@ -63,12 +67,18 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(),
 		PodmanRoot: o.PodmanRoot, PodmanHost: o.Podman,
 		ContainerdRun: o.ContainerdRun, ContainerdSocket: o.Containerd, ContainerdNamespace: o.ContainerdNamespace,
-		Log: log.Named("engine"),
+		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
+		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
+		Log:           log.Named("engine"),
 	})
 	if err != nil {
 		return nil, usageError{err}
 	}
-	p := &parts{cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
+	limits, err := o.eventLimits()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	p := &parts{occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
 	for _, note := range p.notes() {
 		log.Info(note)
 	}
@@ -141,6 +151,7 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		MaxInterval:     o.MaxHousekeepingInterval,
 		RuntimeOnly:     o.DockerOnly,
 		RawPrefixes:     prefixes,
+		Occurrences:     p.occurrences,
 	})
 }
 
@@ -148,17 +159,18 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 // the engine says if its socket is there. What can't be known is a note: an image without
 // files has no machine id, and that is no reason not to measure.
 func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
-	node, err := p.proc.Machine(proc.MachineOptions{
-		MachineIDs: strings.Split(o.MachineIDFile, ","),
-		HostRoot:   o.HostRoot,
-	})
-	p.unknown.Store(sentences(err))
+	identity := proc.IdentityOptions{MachineIDs: strings.Split(o.MachineIDFile, ","), HostRoot: o.HostRoot}
+	if o.BootIDFile != "" {
+		identity.BootIDs = strings.Split(o.BootIDFile, ",")
+	}
+	node, unknown := p.proc.Identity(identity)
 	engine, err := p.engine.Node(ctx)
 	if err != nil {
 		// No socket, which is nothing special: what its files tell is there.
 		p.log.Debug("the engine says nothing of the node", zap.Error(err))
 	}
 	node.EngineVersion = engine.EngineVersion
+	node.EngineAPIVersion = engine.APIVersion
 	node.ClusterID = engine.ClusterID
 	node.SwarmID = cmp.Or(o.NodeID, engine.SwarmID)
 	node.Name = cmp.Or(o.NodeName, engine.Name)
@@ -167,6 +179,9 @@ func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
 			return nil, err
 		}
 	}
+	machine, err := p.proc.Machine(&node, o.SysRoot)
+	p.machine.Store(&machine)
+	p.unknown.Store(sentences(errors.Join(unknown, err)))
 	return &node, nil
 }
 

@@ -91,7 +91,7 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	served := make(chan error, 1)
 	go func() {
 		served <- web.Serve(serving, l, web.Handler(web.Options{
-			Health: s.health, Metrics: s.metrics, Containers: s.containers(), Log: log.Named("web"),
+			Health: s.health, Metrics: s.metrics, Containers: s.containers(), API: s.api(), Log: log.Named("web"),
 			Prefix: s.options.URLBasePrefix, MetricsPath: s.options.PrometheusEndpoint,
 		}))
 	}()

@@ -7,7 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/cadvisor"
+	"github.com/swarmgauge/swarmgauge/cgroup"
 	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/proc"
 	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/web"
 )
@@ -80,14 +83,36 @@ func (s *state) delivery(h *web.Health) any {
 // containers says what /metrics shows of containers.
 func (s *state) containers() *web.Containers {
 	groups, _ := s.options.groups() // was checked with the options
-	c := &web.Containers{
-		Latest: s.loop.Latest, Groups: groups,
-		Labels: s.options.StoreContainerLabels, Version: versionString(),
+	return &web.Containers{
+		Latest: s.loop.Latest, Machine: s.parts.machine.Load, Groups: groups,
+		Labels: s.options.StoreContainerLabels, AllowedLabels: words(s.options.AllowedLabels), Version: versionString(),
 	}
-	for key := range strings.SplitSeq(s.options.AllowedLabels, ",") {
-		c.AllowedLabels = append(c.AllowedLabels, strings.TrimSpace(key))
+}
+
+// words returns the elements of a list with commas, without spaces and without empty ones.
+func words(list string) (all []string) {
+	for word := range strings.SplitSeq(list, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			all = append(all, word)
+		}
 	}
-	return c
+	return all
+}
+
+// api says what the REST API shows.
+func (s *state) api() *web.API {
+	groups, _ := s.options.groups() // was checked with the options
+	none := cadvisor.UnlimitedV1
+	if s.parts.cgroups.Mode() == cgroup.V2 {
+		none = cadvisor.UnlimitedV2
+	}
+	const byUUID = "/dev/disk/by-uuid"
+	return &web.API{
+		List: s.loop.List, History: s.loop.History, Occurrences: s.parts.occurrences,
+		Children: s.parts.cgroups.Children, Machine: s.parts.machine.Load,
+		DeviceByUUID: func(uuid string) (string, bool) { return proc.DeviceByUUID(byUUID, uuid) },
+		DockerRoot:   s.options.DockerRoot, Groups: groups, Unlimited: none, Version: versionString(),
+	}
 }
 
 // metrics are the agent's own numbers on /metrics.

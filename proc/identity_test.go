@@ -14,14 +14,14 @@ import (
 
 const goodID = "0123456789abcdef0123456789abcdef"
 
-func TestMachineFixture(t *testing.T) {
+func TestIdentityFixture(t *testing.T) {
 	host := t.TempDir()
 	write(t, host, "machine-id", goodID+"\n")
 	if err := os.Mkdir(filepath.Join(host, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	write(t, host, "etc/os-release", "NAME=\"Debian GNU/Linux\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n")
-	got, err := open(t, copyMachine(t, v1Machine)).Machine(MachineOptions{
+	got, err := open(t, copyMachine(t, v1Machine)).Identity(IdentityOptions{
 		MachineIDs: []string{filepath.Join(host, "none"), filepath.Join(host, "machine-id")}, HostRoot: host,
 	})
 	want := metric.Node{
@@ -34,13 +34,13 @@ func TestMachineFixture(t *testing.T) {
 }
 
 // What can't be known is empty, and said; the rest is there.
-func TestMachineParts(t *testing.T) {
+func TestIdentityParts(t *testing.T) {
 	root := copyMachine(t, v1Machine)
 	if err := os.Remove(filepath.Join(root, "meminfo")); err != nil {
 		t.Fatal(err)
 	}
 	none := filepath.Join(root, "no-machine-id")
-	got, err := open(t, root).Machine(MachineOptions{MachineIDs: []string{none}})
+	got, err := open(t, root).Identity(IdentityOptions{MachineIDs: []string{none}})
 	want := metric.Node{BootID: "0f9ae64b-7a9a-4a58-8b1c-0d6f3a1a2f77", Kernel: "6.18.44", Architecture: runtime.GOARCH, CPUs: 2}
 	if got != want {
 		t.Errorf("%+v\nwant %+v", got, want)
@@ -52,8 +52,8 @@ func TestMachineParts(t *testing.T) {
 	}
 }
 
-func TestMachineLive(t *testing.T) {
-	got, err := open(t, "/proc").Machine(MachineOptions{})
+func TestIdentityLive(t *testing.T) {
+	got, err := open(t, "/proc").Identity(IdentityOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
