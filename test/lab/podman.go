@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Podman is Debian's Podman, for root, on data of its own. It has no daemon: a container
@@ -156,11 +157,37 @@ func (p *Podman) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The storage mounts itself so that its mounts stay private.
-	for _, mounted := range [...]string{"storage/overlay", "storage"} {
-		run(ctx, "umount", filepath.Join(p.data, mounted)) // or isn't mounted
+	// The storage mounts itself so that its mounts stay private, and so does each command
+	// that a monitor runs, a moment after its container has ended.
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		run(ctx, "umount", filepath.Join(p.data, "storage/overlay")) // or isn't mounted
+		err = errBusy
+		if !p.busy() {
+			err = os.RemoveAll(p.data)
+		}
+		if err == nil {
+			return nil
+		}
+		if sleep(ctx, 200*time.Millisecond) != nil {
+			return err
+		}
 	}
-	return os.RemoveAll(p.data)
+}
+
+var errBusy = errors.New("monitors of Podman's containers go on") // immutable
+
+// busy tells whether a monitor, or a command of one, works on the data.
+func (p *Podman) busy() bool {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well-formed
+	for _, path := range lines {
+		// A process that ended meanwhile has no command line.
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), filepath.Join(p.data, "storage")) {
+			return true
+		}
+	}
+	return false
 }
 
 // Close ends all containers and removes what they had.
