@@ -12,6 +12,9 @@ func (v *ContainerStats) AppendJSON(dst []byte) []byte {
 	dst = v.CPU.append(v.appendTimestamp(dst))
 	dst = v.DiskIO.append(dst)
 	dst = v.Memory.append(dst)
+	if len(v.HugePages) > 0 {
+		dst = v.HugePages.append(append(dst, `,"hugetlb":`...))
+	}
 	if v.Network != nil {
 		dst = v.Network.append(dst)
 	}
@@ -134,7 +137,8 @@ func (m *Memory) append(dst []byte) []byte {
 func (m *MemoryFaults) append(dst []byte) []byte {
 	dst = appendUint(dst, `{"pgfault":`, m.PgFault)
 	dst = appendUint(dst, `,"pgmajfault":`, m.PgMajFault)
-	return append(dst, `,"numa_stats":{}}`...)
+	dst = m.NUMAStats.append(append(dst, `,"numa_stats":`...))
+	return append(dst, '}')
 }
 
 func (n *Network) append(dst []byte) []byte {

@@ -5,14 +5,15 @@ import "time"
 // ContainerStats is cAdvisor's v1 ContainerStats. Its memory is reused by Fill, so one
 // value serves any number of documents; for that reason it must not be copied.
 //
-// What cAdvisor prints only when an optional group of metrics is switched on (hugetlb,
-// processes, referenced_memory, perf_stats, custom_metrics, accelerators) is absent here
+// HugePages is there only when its optional group of metrics is switched on. What else
+// cAdvisor prints then (processes, referenced_memory, perf_stats, custom_metrics, accelerators) is absent here
 // as it is there by default.
 type ContainerStats struct {
 	Timestamp  time.Time    `json:"timestamp"`
 	CPU        CPU          `json:"cpu"`
 	DiskIO     DiskIO       `json:"diskio"`
 	Memory     Memory       `json:"memory"`
+	HugePages  HugePages    `json:"hugetlb,omitempty"`
 	Network    *Network     `json:"network,omitempty"`
 	Filesystem []Filesystem `json:"filesystem,omitempty"`
 	TaskStats  TaskStats    `json:"task_stats"`
@@ -138,7 +139,7 @@ type MemoryFaults struct {
 	PgFault    uint64 `json:"pgfault"`
 	PgMajFault uint64 `json:"pgmajfault"`
 	// NUMAStats is empty by default: memory.numa_stat is an optional group.
-	NUMAStats struct{} `json:"numa_stats"`
+	NUMAStats NUMAStats `json:"numa_stats"`
 }
 
 // MemoryEvents counts lines of cgroup v2's memory.events.

@@ -23,6 +23,8 @@ type background struct {
 	filesystems chan *metric.Sample
 	pidsWanted  chan struct{}
 	pids        chan map[string]int
+	uncounted   chan *metric.Container
+	counted     chan counted
 
 	open       atomic.Int64 // questions without an answer
 	eventsLost atomic.Int64
@@ -62,6 +64,8 @@ func newBackground(o Options) *background {
 		filesystems: make(chan *metric.Sample, 1),
 		pidsWanted:  make(chan struct{}, 1),
 		pids:        make(chan map[string]int, 1),
+		uncounted:   make(chan *metric.Container, backlog),
+		counted:     make(chan counted, backlog),
 	}
 }
 
@@ -77,6 +81,9 @@ func (b *background) start(ctx context.Context) (stop func()) {
 	running.Go(func() { b.lookForPids(ctx) })
 	if b.o.Filesystems != nil {
 		running.Go(func() { b.watchFilesystems(ctx) })
+	}
+	if b.o.Storage != nil {
+		running.Go(func() { b.countStorage(ctx) })
 	}
 	return func() {
 		cancel()

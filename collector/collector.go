@@ -38,6 +38,11 @@ type Options struct {
 	// Filesystems measures the node's filesystems into the rows of a sample. It is
 	// asked every RefreshInterval, from a goroutine of its own; nil for none.
 	Filesystems func(*metric.Sample) error
+	// Storage counts what a container's files take on disk: it puts the numbers from
+	// StorageLayer to StorageAsOf, and a row of the filesystem that the layer lies on,
+	// whose key has its device numbers. What can't be counted is absent. It may take as
+	// long as it needs, in a goroutine of its own; nil for none.
+	Storage func(context.Context, *metric.Container, *metric.Sample)
 
 	// Interval is the time between sweeps: cAdvisor's -housekeeping_interval.
 	Interval time.Duration
@@ -91,6 +96,7 @@ type Collector struct {
 	filesystem metric.Sample // rows of the newest measurement
 	kills      []killed      // of this sweep
 	buried     []Killed
+	storageSet metric.Set // the numbers of a container's files; immutable
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
@@ -130,6 +136,7 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		lifecycle:  newLifecycle(),
 		asks:       make(chan func()),
 		ended:      make(chan struct{}),
+		storageSet: storageSet(),
 	}, nil
 }
 
@@ -203,6 +210,7 @@ func (c *Collector) sweep(slot int64) {
 	c.walk()
 	c.tellKills()
 	c.identify()
+	c.askStorage()
 	c.lifecycle.release(c)
 	c.sweeps++
 	c.stats.targets.Store(int64(len(c.targets)))

@@ -84,6 +84,27 @@ func (h *history) len() int {
 	return n
 }
 
+// older returns how many samples are kept that are older than from.
+func (h *history) older(from int64) (n int) {
+	for i := range h.segments {
+		if h.segments[i].first.Time >= from {
+			return n
+		}
+		if i+1 < len(h.segments) && h.segments[i+1].first.Time <= from {
+			n += h.segments[i].count
+			continue
+		}
+		one := history{segments: h.segments[i : i+1]}
+		one.each(0, func(s *metric.Sample) bool {
+			if s.Time < from {
+				n++
+			}
+			return s.Time < from
+		})
+	}
+	return n
+}
+
 // copyNewest makes h a copy of the newest n samples of from, and of some older ones: whole
 // segments; of all if n is negative. Samples that are older than from's span are left out
 // as far as that is so of a whole segment.

@@ -53,6 +53,8 @@ func (c *Collector) answers() {
 			c.pidOf = pids
 		case s := <-c.background.filesystems:
 			c.filesystem.CopyFrom(s)
+		case a := <-c.background.counted:
+			c.storageCounted(a)
 		default:
 			return
 		}

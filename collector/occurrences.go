@@ -95,8 +95,8 @@ func (o *Occurrences) Select(most int, want func(*Occurrence) bool) []Occurrence
 	return found
 }
 
-// add takes an Occurrence.
-func (o *Occurrences) add(e Occurrence) {
+// Add takes an Occurrence.
+func (o *Occurrences) Add(e Occurrence) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	list := o.kept[e.Action]
@@ -139,13 +139,13 @@ func (c *Collector) tellCreation(t *target) {
 		return
 	}
 	t.told = true
-	c.o.Occurrences.add(Occurrence{Time: t.container.Created, Action: metric.Create, Path: t.path()})
+	c.o.Occurrences.Add(Occurrence{Time: t.container.Created, Action: metric.Create, Path: t.path()})
 }
 
 // tellEnd tells that what had the path has ended.
 func (c *Collector) tellEnd(path string, at time.Time, exit int) {
 	if c.o.Occurrences != nil {
-		c.o.Occurrences.add(Occurrence{Time: at, Action: metric.Destroy, Path: path, ExitCode: exit})
+		c.o.Occurrences.Add(Occurrence{Time: at, Action: metric.Destroy, Path: path, ExitCode: exit})
 	}
 }
 
@@ -203,14 +203,14 @@ func (c *Collector) tellKill(path string, limited bool, at time.Time) {
 	if c.o.Occurrences == nil {
 		return
 	}
-	c.o.Occurrences.add(Occurrence{Time: at, Action: metric.OOM, Path: path})
+	c.o.Occurrences.Add(Occurrence{Time: at, Action: metric.OOM, Path: path})
 	for !limited && path != metric.Root {
 		path = parent(path)
 		if above := c.byPath[path]; above != nil {
 			limited = above.limited()
 		}
 	}
-	c.o.Occurrences.add(Occurrence{Time: at, Action: metric.OOMKill, Path: path, AtLimit: limited})
+	c.o.Occurrences.Add(Occurrence{Time: at, Action: metric.OOMKill, Path: path, AtLimit: limited})
 }
 
 // limited tells whether t has a memory limit of its own.

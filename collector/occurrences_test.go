@@ -25,7 +25,7 @@ func TestOccurrencesAreSelected(t *testing.T) {
 	o := plenty()
 	now := time.Now()
 	for i, action := range []metric.Action{metric.OOM, metric.Create, metric.Destroy, metric.Create} {
-		o.add(Occurrence{Time: now.Add(time.Duration(-i) * time.Minute), Action: action, Path: fmt.Sprint("/", i)})
+		o.Add(Occurrence{Time: now.Add(time.Duration(-i) * time.Minute), Action: action, Path: fmt.Sprint("/", i)})
 	}
 	var paths []string
 	for _, e := range o.Select(-1, all) {
@@ -50,9 +50,9 @@ func TestOccurrencesAreLimited(t *testing.T) {
 	now := time.Now()
 	for i := range 10 {
 		at := now.Add(time.Duration(i-10) * 20 * time.Second)
-		o.add(Occurrence{Time: at, Action: metric.Create, Path: fmt.Sprint("/", i)})
-		o.add(Occurrence{Time: at, Action: metric.Destroy, Path: fmt.Sprint("/", i)})
-		o.add(Occurrence{Time: at, Action: metric.OOM, Path: fmt.Sprint("/", i)})
+		o.Add(Occurrence{Time: at, Action: metric.Create, Path: fmt.Sprint("/", i)})
+		o.Add(Occurrence{Time: at, Action: metric.Destroy, Path: fmt.Sprint("/", i)})
+		o.Add(Occurrence{Time: at, Action: metric.OOM, Path: fmt.Sprint("/", i)})
 	}
 	count := map[metric.Action]int{}
 	for _, e := range o.Select(-1, all) {
@@ -69,10 +69,10 @@ func TestOccurrencesAreLimited(t *testing.T) {
 // A watch gets what comes, and one that isn't read loses it and holds up nobody.
 func TestOccurrencesAreWatched(t *testing.T) {
 	o := plenty()
-	o.add(Occurrence{Path: "/before"})
+	o.Add(Occurrence{Path: "/before"})
 	w := o.Watch()
 	for i := range watchBacklog + 3 {
-		o.add(Occurrence{Action: metric.Create, Path: fmt.Sprint("/", i)})
+		o.Add(Occurrence{Action: metric.Create, Path: fmt.Sprint("/", i)})
 	}
 	if e := <-w.C; e.Path != "/0" {
 		t.Errorf("the first is %q", e.Path)
@@ -81,7 +81,7 @@ func TestOccurrencesAreWatched(t *testing.T) {
 		t.Errorf("lost %d, want 3", w.Lost)
 	}
 	o.Unwatch(w)
-	o.add(Occurrence{Path: "/after"})
+	o.Add(Occurrence{Path: "/after"})
 	if n := len(w.C); n != watchBacklog-1 {
 		t.Errorf("%d wait after the end of the watch", n)
 	}

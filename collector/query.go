@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
@@ -34,11 +35,12 @@ type History struct {
 	fresh   metric.Sample // taken for the query; Time is 0 without
 	last    metric.Sample
 	count   int
+	oldest  int64 // what is older, is not kept any more
 }
 
 // HistoryOf returns the History of a container that has those samples, oldest first.
 func HistoryOf(node *metric.Node, c *metric.Container, samples ...*metric.Sample) *History {
-	h := &History{Node: node, Container: c, count: -1}
+	h := &History{Node: node, Container: c, count: -1, samples: history{span: math.MaxInt64}}
 	for _, s := range samples {
 		h.samples.add(s)
 		h.last.CopyFrom(s)
@@ -46,10 +48,18 @@ func HistoryOf(node *metric.Node, c *metric.Container, samples ...*metric.Sample
 	return h
 }
 
+// Copy makes h a copy of the newest count samples of from, and of all if count is negative.
+func (h *History) Copy(from *History, count int) {
+	h.Node, h.Container, h.NetworkOf, h.Summary, h.count = from.Node, from.Container, from.NetworkOf, from.Summary, count
+	h.samples.copyNewest(&from.samples, count)
+	h.last.CopyFrom(&from.last)
+	h.fresh.Time, h.oldest = 0, from.oldest
+}
+
 // Each calls f with the samples that were asked for, oldest first, until f returns false.
 // The sample is f's only during the call.
 func (h *History) Each(f func(*metric.Sample) bool) {
-	kept := h.samples.len()
+	kept := h.samples.len() - h.samples.older(h.oldest)
 	total := kept
 	if h.fresh.Time != 0 {
 		total++
@@ -59,7 +69,7 @@ func (h *History) Each(f func(*metric.Sample) bool) {
 		skip = max(0, total-h.count)
 	}
 	i, stopped := 0, false
-	h.samples.each(0, func(s *metric.Sample) bool {
+	h.samples.each(h.oldest, func(s *metric.Sample) bool {
 		if i++; i > skip {
 			stopped = !f(s)
 		}
@@ -98,6 +108,7 @@ func (c *Collector) History(ctx context.Context, q Query, h *History) error {
 func (c *Collector) copyHistory(t *target, q Query, h *History) {
 	h.Node, h.Container, h.NetworkOf, h.count = c.node, t.container, t.window.NetworkOf, q.Count
 	h.samples.copyNewest(&t.history, q.Count)
+	h.oldest = t.cur.Time - t.history.span + 1
 	h.last.CopyFrom(t.cur)
 	h.Summary = t.summary.now(t.prev, t.cur)
 	h.fresh.Time = 0

@@ -11,6 +11,33 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
+// What is too old isn't shown, though its segment is still kept.
+func TestOlder(t *testing.T) {
+	h := history{span: 1000e9}
+	var s metric.Sample
+	for second := range int64(100) {
+		s.Time = second * 1e9
+		h.add(&s)
+	}
+	for _, from := range []int64{-1, 0, 1, 29, 30, 31, 60, 99, 100, 1000} {
+		if got, want := h.older(from*1e9), int(min(100, max(0, from))); got != want {
+			t.Errorf("%d samples are older than %d s, want %d", got, from, want)
+		}
+	}
+	copied := History{count: -1, oldest: 37e9}
+	copied.samples.copyNewest(&h, -1)
+	n, first := 0, int64(0)
+	copied.Each(func(s *metric.Sample) bool {
+		if n++; n == 1 {
+			first = s.Time
+		}
+		return true
+	})
+	if n != 63 || first != 37e9 {
+		t.Errorf("from 37 s on there are %d samples, the first of %d s", n, first/1e9)
+	}
+}
+
 // A copy has the newest samples, whatever is asked for, and doesn't change with the original.
 func TestCopyNewest(t *testing.T) {
 	original := history{span: 1000e9}

@@ -36,6 +36,7 @@ type target struct {
 	wait, idle uint64 // dynamic housekeeping: sweeps to wait, and last wait
 
 	identity identity
+	storage  storage
 }
 
 // identity is the state of asking who a target is.
@@ -86,6 +87,7 @@ const settling = 2
 // the last good sample in place.
 func (c *Collector) read(t *target) (gone bool) {
 	t.cur, t.prev = t.prev, t.cur
+	c.putStorage(t, t.prev)
 	t.cur.CopyFrom(t.prev)
 	t.cur.Time = time.Now().UnixNano()
 	slowEvery := uint64(max(1, c.o.SlowInterval/c.o.Interval))

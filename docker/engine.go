@@ -24,9 +24,15 @@ const retryAfter = 5 * time.Second
 // Options say where the runtimes are. All roots are as the agent sees them, below a
 // prefix when the node's directories are mounted there.
 type Options struct {
-	// Root is the engine's data root, "/var/lib/docker" when empty. Of it only the
-	// directory containers is read, and only that has to be mounted.
+	// Root is the engine's data root, "/var/lib/docker" when empty. Who containers are
+	// is in its directory containers, and only that has to be mounted; where their
+	// files are, in others (see OpenFiles).
 	Root string
+	// HostRoot is where the node's root is mounted; "" if it isn't.
+	HostRoot string
+	// UpperDir returns the directory on the node that the process of a container with
+	// that id writes to: proc.FS's method. Nil leaves containerd's layers unknown.
+	UpperDir func(pid int, id string) (string, error)
 	// PodmanRoot is Podman's, "/var/lib/containers" when empty.
 	PodmanRoot string
 	// PodmanHost is the address of Podman's API, as Host is of the engine's.
@@ -62,6 +68,8 @@ type TLS struct {
 // An Engine answers who a cgroup is.
 type Engine struct {
 	root       string
+	hostRoot   string
+	upperDir   func(pid int, id string) (string, error)
 	disk       disk
 	socket     *socket // nil without a Host
 	podman     podman
@@ -90,6 +98,8 @@ func New(o Options) (*Engine, error) {
 	root := strings.TrimRight(o.Root, "/")
 	e := &Engine{
 		root:       root,
+		hostRoot:   o.HostRoot,
+		upperDir:   o.UpperDir,
 		disk:       disk{root + "/containers", o.Env},
 		podman:     podman{dir: strings.TrimRight(o.PodmanRoot, "/") + "/storage/overlay-containers"},
 		containerd: newContainerd(&o),

@@ -40,6 +40,7 @@ type podmanContainer struct {
 	ID       string    `json:"id"`
 	Names    []string  `json:"names"`
 	ImageID  string    `json:"image"`
+	Layer    string    `json:"layer"`
 	Metadata string    `json:"metadata"` // JSON, see podmanMetadata
 	Created  time.Time `json:"created"`
 }
@@ -94,33 +95,25 @@ func (n *entry) toldByAPI() bool { return n.container != nil && n.container.Stat
 // inspect returns the container id from the store, and the version of its folder; see life.
 // The error is one sentence.
 func (p *podman) inspect(path, id string) (stamp, *metric.Container, error) {
-	store, err := openDir(p.dir)
+	found, err := p.find(id)
+	life, started := p.life(id)
 	if err != nil {
-		return stamp{}, nil, fmt.Errorf("mount Podman's %s read-only into the agent: %w", p.dir, err)
+		return life, nil, err
 	}
-	defer store.close()
-	life, started := p.life(store, id)
-	for i, name := range podmanStores() {
-		byID, err := p.load(i, store, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return life, nil, err
-		}
-		if found, ok := byID[id]; ok {
-			c := found.container(path)
-			c.Started = started
-			return life, c, nil
-		}
-	}
-	return life, nil, fmt.Errorf("%s doesn't have the container %.12s: it runs without root, or Podman's root is elsewhere", p.dir, id)
+	c := found.container(path)
+	c.Started = started
+	return life, c, nil
 }
 
 // life returns the version of the folder that a container has for its life, and when it
 // was started: Podman writes the runtime specification a moment before. Files come into
 // the folder with each start, and go with each end; both zero while it can't be read.
-func (p *podman) life(store dir, id string) (folder stamp, started time.Time) {
+func (p *podman) life(id string) (folder stamp, started time.Time) {
+	store, err := openDir(p.dir)
+	if err != nil {
+		return stamp{}, time.Time{}
+	}
+	defer store.close()
 	one, err := store.sub(id)
 	if err != nil {
 		return stamp{}, time.Time{}
@@ -136,6 +129,28 @@ func (p *podman) life(store dir, id string) (folder stamp, started time.Time) {
 		f.close()
 	}
 	return data.stamp(), started
+}
+
+// find returns what the store has of the container id. Its error is one sentence.
+func (p *podman) find(id string) (podmanContainer, error) {
+	store, err := openDir(p.dir)
+	if err != nil {
+		return podmanContainer{}, fmt.Errorf("mount Podman's %s read-only into the agent: %w", p.dir, err)
+	}
+	defer store.close()
+	for i, name := range podmanStores() {
+		byID, err := p.load(i, store, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return podmanContainer{}, err
+		}
+		if c, ok := byID[id]; ok {
+			return c, nil
+		}
+	}
+	return podmanContainer{}, fmt.Errorf("%s doesn't have the container %.12s: it runs without root, or Podman's root is elsewhere", p.dir, id)
 }
 
 // load returns the containers in the i-th file. The map is not changed any more.

@@ -35,7 +35,7 @@ func fleet(n int) []*metric.Window {
 		var unread metric.Set // what a container of cgroup v2 on a plain disk hasn't
 		for id := range metric.ID(metric.NumIDs) {
 			switch id.Per() {
-			case metric.PerCPU, metric.PerFilesystem, metric.PerNode:
+			case metric.PerCPU, metric.PerFilesystem, metric.PerHugePage, metric.PerNUMANode, metric.PerNode:
 				unread.Add(id)
 			case metric.PerDevice:
 				if id > metric.DiskDiscardOperations {

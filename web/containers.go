@@ -58,9 +58,10 @@ func newContainers(o *Containers) *containers {
 // one up for each container.
 const maxNames = 10000
 
-// append appends all families to dst, of the containers that are asked for. On an error of
-// Latest nothing is appended.
-func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptions) ([]byte, error) {
+// append appends all families to dst, of the containers that are asked for. What is more than
+// a piece is handed to write, which returns memory to go on with. On an error of Latest nothing
+// is appended.
+func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptions, write func([]byte) []byte) ([]byte, error) {
 	if err := c.o.Latest(ctx, &c.readings); err != nil {
 		return dst, err
 	}
@@ -73,7 +74,7 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 		all = c.only(asked)
 	}
 	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
-	c.fillKilled()
+	c.fillKilled(asked)
 	c.unite(all, c.killed)
 	c.base, c.ends = c.base[:0], c.ends[:0]
 	for _, list := range [...][]collector.Reading{all, c.killed} {
@@ -90,6 +91,9 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 		for j := range all {
 			o.Container, o.Sample = all[j].Container, &all[j].Sample
 			dst = c.appendSeries(dst, f, &o, &all[j], c.base[start:c.ends[j]])
+			if len(dst) >= pieceSize {
+				dst = write(dst)
+			}
 			start = c.ends[j]
 		}
 		for j := range c.killed {
@@ -105,9 +109,12 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 
 // fillKilled makes readings of the containers that have ended with OOM kills: of when they
 // ended, and with that number alone.
-func (c *containers) fillKilled() {
+func (c *containers) fillKilled(asked *requestOptions) {
 	c.killed = c.killed[:0]
 	for _, k := range c.readings.Killed {
+		if !asked.wants(k.Container) {
+			continue
+		}
 		r := collector.Reading{Container: k.Container}
 		r.Sample.Time = k.Ended.UnixNano()
 		r.Sample.Put(metric.MemoryOOMKills, k.Kills)
@@ -304,6 +311,10 @@ func appendRowLabels(dst []byte, key *metric.Key, f *cadvisor.Family, per metric
 		return appendLabel(append(dst, ','), "cpu", name)
 	case metric.PerInterface:
 		return appendLabel(append(dst, ','), "interface", key.Name)
+	case metric.PerHugePage:
+		return appendLabel(append(dst, ','), "pagesize", key.Name)
+	case metric.PerNUMANode:
+		return appendLabel(append(dst, ','), "node", key.Name)
 	case metric.PerFilesystem:
 		device := key.Name
 		if !strings.HasPrefix(device, "/") {

@@ -81,6 +81,12 @@ func scrapeOf(t testing.TB, o *Containers) map[string]*dto.MetricFamily {
 	t.Helper()
 	h := Handler(Options{Metrics: func() []Family { return nil }, Containers: o, Log: zap.NewNop()})
 	_, _, body := get(t, h, "GET", "/metrics")
+	return parse(t, body)
+}
+
+// parse reads a scrape as Prometheus does.
+func parse(t testing.TB, body string) map[string]*dto.MetricFamily {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {
@@ -270,31 +276,13 @@ func TestScrapeAllocs(t *testing.T) {
 		var dst []byte
 		return testing.AllocsPerRun(20, func() {
 			var err error
-			if dst, err = c.append(t.Context(), dst[:0], &requestOptions{idType: "name"}); err != nil {
+			if dst, err = c.append(t.Context(), dst[:0], &requestOptions{idType: "name"}, func(piece []byte) []byte { return piece[:0] }); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 	if few, many := allocs(10), allocs(500); many > few+2 {
 		t.Errorf("%v allocations with 10 containers, %v with 500", few, many)
-	}
-}
-
-// A scrape of 100 and 1000 containers, without compression.
-func BenchmarkScrape(b *testing.B) {
-	for _, n := range []int{100, 1000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			c := newContainers(of(b, fleet(n)))
-			var dst []byte
-			b.ReportAllocs()
-			for b.Loop() {
-				var err error
-				if dst, err = c.append(b.Context(), dst[:0], &requestOptions{idType: "name"}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(len(dst)), "B/scrape")
-		})
 	}
 }
 

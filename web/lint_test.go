@@ -29,6 +29,7 @@ func allowedFindings() map[string]string {
 		"container_cpu_load_d_average_10s: metric names should not contain abbreviated units":  "the _d_ is no day: it stands for uninterruptible tasks",
 		"container_fs_inodes_total: " + total:                                                  "a number of inodes, which cAdvisor calls total beside free",
 		`container_memory_failcnt: counter metrics should have "_total" suffix`:                "the kernel's word",
+		`container_hugetlb_failcnt: counter metrics should have "_total" suffix`:               "the kernel's word",
 		"container_network_advance_tcp_stats_total: " + total:                                  "some of the numbers under this name are counters, some are settings",
 		"container_network_tcp_usage_total: " + total:                                          "sockets now, in all states together the total",
 		"container_network_tcp6_usage_total: " + total:                                         "as container_network_tcp_usage_total",
@@ -96,20 +97,24 @@ func everything(t *testing.T) *Containers {
 	}
 	r := fleet(1)
 	for i := range r.Containers {
-		s := &r.Containers[i].Sample
-		for per := metric.PerCPU; per < metric.PerNode; per++ {
-			if s.Rows(per) == 0 {
-				s.AddRow(per, metric.Key{Name: "x", Major: 7})
-			}
-		}
-		for id := range metric.ID(metric.NumIDs) {
-			for row := range s.Rows(id.Per()) {
-				s.PutRow(id, row, 1)
-			}
-		}
+		fill(&r.Containers[i].Sample)
 	}
 	return &Containers{Groups: groups, Labels: true, Version: "v1", Machine: func() *metric.Machine { return &metric.Machine{Node: r.Node} }, Latest: func(_ context.Context, to *collector.Readings) error {
 		*to = r
 		return nil
 	}}
+}
+
+// fill gives a sample each number there is, in a row at least.
+func fill(s *metric.Sample) {
+	for per := metric.PerCPU; per < metric.PerNode; per++ {
+		if s.Rows(per) == 0 {
+			s.AddRow(per, metric.Key{Name: "x", Major: 7})
+		}
+	}
+	for id := range metric.ID(metric.NumIDs) {
+		for row := range s.Rows(id.Per()) {
+			s.PutRow(id, row, 1)
+		}
+	}
 }

@@ -14,6 +14,9 @@ const (
 	openMetricsType = "application/openmetrics-text; charset=utf-8; version="
 )
 
+// openMetricsEnd is the last line of an answer in OpenMetrics.
+const openMetricsEnd = "# EOF\n"
+
 // negotiate returns the content type for a request with the header Accept (RFC 9110, 12.5.1).
 // That is the text format for all who take it, if only at the lowest weight: Prometheus
 // asks for OpenMetrics first and for text last, gets text from cAdvisor, and must find its
@@ -52,7 +55,7 @@ func negotiate(accept string) string {
 // appendOpenMetrics appends to dst what text, which is ours in the text format, is in
 // OpenMetrics 1.0. Series keep their names: a counter is called without its "_total" in the
 // lines before its series, and one whose name doesn't end so is of unknown type. Times are in
-// seconds.
+// seconds. The text may be a piece of an answer, whose end is openMetricsEnd.
 func appendOpenMetrics(dst, text []byte) []byte {
 	var help []byte // of the family that begins
 	for line := range bytes.Lines(text) {
@@ -73,7 +76,7 @@ func appendOpenMetrics(dst, text []byte) []byte {
 			dst = appendOpenMetricsSeries(dst, line)
 		}
 	}
-	return append(dst, "# EOF\n"...)
+	return dst
 }
 
 // appendOpenMetricsSeries appends one line: "name{labels} value" and, for some, a time in

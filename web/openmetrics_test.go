@@ -82,7 +82,6 @@ b_failcnt{x="y"} 1e+09 1795617752.000
 # TYPE c gauge
 # HELP c Now.
 c 0.5
-# EOF
 `
 	if got := string(appendOpenMetrics(nil, []byte(text))); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

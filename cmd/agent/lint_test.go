@@ -23,7 +23,7 @@ func TestLint(t *testing.T) {
 	s := &state{parts: &parts{cgroups: cgroups}}
 	families := append(loopFamilies(collector.Stats{}), s.readFamilies()...)
 	families = append(families, deliveryFamilies(shipper.Stats{Dropped: map[string]int64{"budget": 1}})...)
-	families = append(families, processFamilies()...)
+	families = append(append(families, runtimeFamilies()...), processFamilies()...)
 
 	w := httptest.NewRecorder()
 	web.Handler(web.Options{Metrics: func() []web.Family { return families }}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

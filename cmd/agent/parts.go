@@ -26,6 +26,7 @@ type parts struct {
 	host        *proc.Node
 	filesystems *proc.Filesystems
 	engine      *docker.Engine
+	storage     *storage // nil where the group "disk" is off
 	log         *zap.Logger
 	// unknown are sentences about what the last look at the machine didn't find.
 	unknown     atomic.Pointer[[]string]
@@ -50,10 +51,15 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	groups, _ := o.groups() // was checked with the options
 	cgroups, err := cgroup.Open(cgroup.Options{
 		ProcRoot:       o.ProcRoot,
 		CgroupRoot:     o.CgroupRoot,
+		SysRoot:        o.SysRoot,
 		MaxDescriptors: descriptors(),
+		HugePages:      groups.Has("hugetlb"),
+		NUMA:           groups.Has("memory_numa"),
+		MemoryMigrate:  groups.Has("cpuset"),
 		DeviceName:     fs.DeviceName,
 	})
 	if err != nil {
@@ -70,6 +76,7 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
 		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
 		Log:           log.Named("engine"),
+		HostRoot:      o.HostRoot, UpperDir: fs.UpperDir,
 	})
 	if err != nil {
 		return nil, usageError{err}
@@ -79,6 +86,9 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		return nil, usageError{err}
 	}
 	p := &parts{occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
+	if groups, _ := o.groups(); groups.Has("disk") { // was checked with the options
+		p.storage = newStorage(engine)
+	}
 	for _, note := range p.notes() {
 		log.Info(note)
 	}
@@ -109,6 +119,9 @@ func (p *parts) notes() []string {
 	for _, err := range p.host.Missing() {
 		notes = append(notes, err.Error())
 	}
+	if p.storage != nil {
+		notes = append(notes, p.storage.notes()...)
+	}
 	return notes
 }
 
@@ -136,7 +149,7 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 	if o.RawCgroupPrefixes != "" {
 		prefixes = strings.Split(o.RawCgroupPrefixes, ",")
 	}
-	return collector.New(ctx, collector.Options{
+	options := collector.Options{
 		Cgroups: p.cgroups, Proc: p.proc, Host: p.host, Runtime: p.engine, Sink: sink, Log: log,
 		Node:            func(ctx context.Context) (*metric.Node, error) { return p.node(ctx, o) },
 		Filesystems:     p.filesystems.Read,
@@ -152,7 +165,11 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		RuntimeOnly:     o.DockerOnly,
 		RawPrefixes:     prefixes,
 		Occurrences:     p.occurrences,
-	})
+	}
+	if p.storage != nil {
+		options.Storage = p.storage.count
+	}
+	return collector.New(ctx, options)
 }
 
 // node tells about the machine: what the kernel says, what the options say, and what

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"runtime/metrics"
 	"slices"
 	"strings"
 	"time"
@@ -121,6 +120,10 @@ func (s *state) metrics() []web.Family {
 	if s.shipper != nil {
 		families = append(families, deliveryFamilies(s.shipper.Stats())...)
 	}
+	if s.parts.storage != nil {
+		families = append(families, s.parts.storage.families()...)
+	}
+	families = append(families, runtimeFamilies()...)
 	return append(families, processFamilies()...)
 }
 
@@ -198,24 +201,5 @@ func deliveryFamilies(d shipper.Stats) []web.Family {
 		gauge("swarmgauge_spool_memory_bytes", "Batches in memory because the disk fails.", float64(d.MemoryBytes)),
 		gauge("swarmgauge_spool_oldest_seconds", "Age of the oldest batch that waits, 0 when none does.", oldest),
 		gauge("swarmgauge_delivery_degraded", "1 while something is in the way of delivery; /healthz?details says what.", degraded),
-	}
-}
-
-// processFamilies are what the Go runtime says of the process, under the names that the
-// Prometheus client library gave them.
-func processFamilies() []web.Family {
-	samples := []metrics.Sample{
-		{Name: "/sched/goroutines:goroutines"},
-		{Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/total:bytes"},
-		{Name: "/gc/cycles/total:gc-cycles"},
-	}
-	metrics.Read(samples)
-	value := func(i int) float64 { return float64(samples[i].Value.Uint64()) }
-	return []web.Family{
-		gauge("go_goroutines", "Goroutines.", value(0)),
-		gauge("go_memstats_heap_alloc_bytes", "Bytes of live objects and of those not swept yet.", value(1)),
-		gauge("go_memstats_sys_bytes", "Bytes that the Go runtime has mapped.", value(2)),
-		counter("go_gc_cycles_total", "Garbage collections.", value(3)),
 	}
 }

@@ -9,6 +9,7 @@
 //   - [Podman] and [Containerd] run containers without Docker.
 //   - [ElasticsearchServer] is a single-node server that can be stopped and started
 //     again on its data.
+//   - [PrometheusServer] is a server that scrapes what it is told to.
 //   - [RunInitramfs] and [RunSystemd] boot a Linux kernel in an emulator, run a
 //     script there and return what it printed.
 //

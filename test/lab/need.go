@@ -20,6 +20,7 @@ const (
 	Elasticsearch              // StartElasticsearch
 	Initramfs                  // RunInitramfs
 	Systemd                    // RunSystemd; includes Initramfs
+	Prometheus                 // StartPrometheus
 	PodmanPart                 // StartPodman
 	ContainerdPart             // StartContainerd; includes PodmanPart
 	numParts
@@ -35,7 +36,7 @@ func Parts() []Part {
 }
 
 func (p Part) String() string {
-	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "podman", "containerd"}[p]
+	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "prometheus", "podman", "containerd"}[p]
 }
 
 // tool is a command and the Debian packages that have it; the first of them
@@ -81,6 +82,8 @@ func (p Part) tools() []tool {
 		}
 	case ContainerdPart:
 		return append(PodmanPart.tools(), tool{"containerd", []string{"containerd"}}, tool{"ctr", []string{"containerd"}}, tool{"runc", []string{"runc"}})
+	case Prometheus:
+		return []tool{{"dpkg-deb", []string{"dpkg"}}}
 	}
 	panic(fmt.Sprintf("lab: no part %d", p))
 }
@@ -165,6 +168,8 @@ func Prepare(ctx context.Context, parts ...Part) error {
 			wanted = append(wanted, busybox(), kernel())
 		case Systemd:
 			wanted = append(wanted, kernel(), Bookworm.disk())
+		case Prometheus:
+			wanted = append(wanted, prometheusBinary())
 		}
 	}
 	return makeAll(ctx, wanted)
