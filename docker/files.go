@@ -216,7 +216,7 @@ func (e *Engine) openSnapshot(c *metric.Container) (dir, error) {
 // snapshotsOf returns the directory of containerd's that the snapshot lies in; ok is false
 // for what isn't a snapshot.
 func snapshotsOf(upper string) (snapshots string, ok bool) {
-	snapshots, last, ok := strings.Cut(upper, "/io.containerd.snapshotter.v1.overlayfs/snapshots/")
+	_, last, ok := strings.Cut(upper, "/io.containerd.snapshotter.v1.overlayfs/snapshots/")
 	number, isLast := strings.CutSuffix(last, "/fs")
 	if !ok || !isLast || number == "" || strings.Trim(number, "0123456789") != "" || !path.IsAbs(upper) || path.Clean(upper) != upper {
 		return "", false
