@@ -63,7 +63,12 @@ func StartPodman(ctx context.Context) (p *Podman, err error) {
 		return nil, err
 	}
 	if exists(p.data) {
-		err = p.sweep(ctx) // a run that was killed
+		// A run that was killed. An empty parent is its, most likely, and Podman makes
+		// another one where it isn't there.
+		err = p.sweep(ctx)
+		for _, hierarchy := range append([]string{"/sys/fs/cgroup"}, globDirs("/sys/fs/cgroup")...) {
+			removeParent(filepath.Join(hierarchy, "libpod_parent"))
+		}
 	}
 	p.parents = missingCgroups("libpod_parent")
 	if err := errors.Join(err, os.MkdirAll(p.Root(), 0o711)); err != nil {
@@ -201,10 +206,15 @@ func (p *Podman) Close() error {
 	}
 	errs = append(errs, os.RemoveAll(p.run))
 	for _, dir := range p.parents {
-		os.Remove(filepath.Join(dir, "conmon")) // where the monitors were
-		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := removeParent(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("cgroup of Podman: %w", err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// removeParent removes the cgroup in which the containers' were, with that of the monitors.
+func removeParent(dir string) error {
+	os.Remove(filepath.Join(dir, "conmon")) // isn't there without systemd
+	return os.Remove(dir)
 }
