@@ -28,6 +28,9 @@ type API struct {
 	Children func(path string) []string
 	// Machine returns what is known of the machine, nil for nothing yet.
 	Machine func() *metric.Machine
+	// Processes returns the processes that the node has now; cgroups are the paths of those
+	// that are known.
+	Processes func(ctx context.Context, cgroups []string) ([]metric.Process, error)
 	// DeviceByUUID returns the device ("/dev/sda1") that has the filesystem with an id.
 	DeviceByUUID func(uuid string) (device string, known bool)
 	// DockerRoot is the engine's data directory on the node, whose filesystem storage

@@ -41,9 +41,12 @@ func apiOver(t testing.TB, histories map[string]*collector.History) *API {
 			to.Copy(h, q.Count)
 			return nil
 		},
-		Occurrences:  collector.NewOccurrences(limits),
-		Children:     func(string) []string { return []string{"docker", "other"} },
-		Machine:      func() *metric.Machine { return &metric.Machine{Node: &metric.Node{Kernel: "6.1", CPUs: 2}} },
+		Occurrences: collector.NewOccurrences(limits),
+		Children:    func(string) []string { return []string{"docker", "other"} },
+		Machine:     func() *metric.Machine { return &metric.Machine{Node: &metric.Node{Kernel: "6.1", CPUs: 2}} },
+		Processes: func(_ context.Context, cgroups []string) ([]metric.Process, error) {
+			return []metric.Process{{PID: 7, Command: "init", Cgroup: "/"}, {PID: 8, Command: "dockerd", Cgroup: cgroups[1]}}, nil
+		},
 		DeviceByUUID: func(uuid string) (string, bool) { return "/dev/vda1", uuid == "0815" },
 		DockerRoot:   "/data/docker",
 		Groups:       on, Unlimited: cadvisor.UnlimitedV1, Version: "v1",
@@ -141,7 +144,7 @@ func TestAPIErrors(t *testing.T) {
 		{"/api/", "", 400, "Supported API versions: v1.0,v1.1,v1.2,v1.3,v2.0,v2.1"},
 		{"/api/v1.0", "", 400, `Supported request types: "containers,machine"`},
 		{"/api/v1.2/", "", 400, `Supported request types: "containers,docker,machine,subcontainers"`},
-		{"/api/v2.0/", "", 400, `Supported request types: "appmetrics,attributes,events,machine,spec,stats,storage,summary,version"`},
+		{"/api/v2.0/", "", 400, `Supported request types: "appmetrics,attributes,events,machine,ps,spec,stats,storage,summary,version"`},
 		{"/api/v9/machine", "", 500, `unsupported API version "v9"`},
 		{"/api/v1.0/docker", "", 500, `unknown request type "docker"`},
 		{"/api/v2.0/machinestats", "", 500, `unknown request type "machinestats"`},
@@ -166,6 +169,7 @@ func TestAPIErrors(t *testing.T) {
 		{"/api/v2.1/machinestats?type=docker", "", 500, `unable to find container in "docker" namespace. Container "" is not unique`},
 		{"/api/v2.1/storage?label=x", "", 500, `non-existent label "x"`},
 		{"/api/v2.1/storage?uuid=x", "", 500, "cadvisor: no such device"},
+		{"/api/v2.1/ps/nope", "", 500, `process listing failed: unknown container "/nope"`},
 		{"/api/v1.3/events/?stream=true&start_time=2020-01-01T00:00:00Z", "", 500, "for a call to watch, request.StartTime and request.EndTime must be uninitialized"},
 	} {
 		code, header, body := ask(t, h, "POST", c.target, c.body)
@@ -348,6 +352,8 @@ func TestOtherRequestsV2(t *testing.T) {
 	f("/api/v2.1/attributes", `{"kernel_version":"6.1",`)
 	f("/api/v1.3/machine", `"num_cores":2,`)
 	f("/api/v2.1/machine", `"num_cores":2,`)
+	f("/api/v2.1/ps/docker", `[{"user":"","pid":8,`)
+	f("/api/v2.1/ps/", `"cgroup_path":"/docker","cmd":"dockerd"`)
 	f("/api/v2.1/storage?uuid=0815", `"device":"/dev/vda1"`)
 
 	_, _, text := ask(t, h, "GET", "/api/v2.1/storage", "")

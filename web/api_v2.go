@@ -17,7 +17,7 @@ import (
 func requestsV2(stats request, more ...string) map[string]request {
 	requests := map[string]request{
 		"appmetrics": appMetrics, "attributes": attributes, "events": events, "machine": machine,
-		"spec": specs, "stats": stats, "storage": storage, "summary": summaries,
+		"ps": ps, "spec": specs, "stats": stats, "storage": storage, "summary": summaries,
 		"version": version,
 	}
 	for _, name := range more {
@@ -208,6 +208,27 @@ func appMetrics(a *api, w http.ResponseWriter, r *http.Request, name string) err
 		return err
 	}
 	return respond(w, map[string]struct{}{name: {}})
+}
+
+// ps answers with the processes of a container, or with all of the node.
+func ps(a *api, w http.ResponseWriter, r *http.Request, name string) error {
+	paths, _, err := a.selected(r, name)
+	if err != nil {
+		return fmt.Errorf("process listing failed: %w", err)
+	}
+	var h collector.History
+	if err := a.History(r.Context(), collector.Query{Path: paths[0], MaxAge: -1}, &h); err != nil {
+		return fmt.Errorf("process listing failed: %w", err)
+	}
+	all, err := a.List(r.Context(), nil)
+	if err != nil {
+		return err
+	}
+	processes, err := a.Processes(r.Context(), below(all, metric.Root))
+	if err != nil {
+		return fmt.Errorf("process listing failed: %w", err)
+	}
+	return respond(w, cadvisor.NewProcesses(processes, paths[0], h.Node.MemoryBytes, time.Now()))
 }
 
 func version(a *api, w http.ResponseWriter, r *http.Request, _ string) error {

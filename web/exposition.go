@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net/http"
@@ -42,6 +43,7 @@ type scrape struct {
 	containers *containers // nil where none are shown
 	piece      []byte
 	gzip       *gzip.Writer
+	gzipped    *bufio.Writer // what gzip writes, which is by hundreds of bytes
 
 	to          io.Writer
 	openMetrics bool
@@ -71,6 +73,7 @@ func newMetrics(o Options) *metrics {
 			s.containers = newContainers(o.Containers)
 		}
 		s.gzip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // a level that there is
+		s.gzipped = bufio.NewWriterSize(nil, pieceSize/2)
 		return s
 	}
 	return m
@@ -89,7 +92,9 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", contentType)
 	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
 		w.Header().Set("Content-Encoding", "gzip")
-		s.gzip.Reset(w)
+		s.gzipped.Reset(w)
+		s.gzip.Reset(s.gzipped)
+		defer s.gzipped.Flush()
 		defer s.gzip.Close()
 		s.to = s.gzip
 	}

@@ -55,7 +55,7 @@ func TestNegotiate(t *testing.T) {
 func TestNegotiateAsTheLibrary(t *testing.T) {
 	request := httptest.NewRequest("GET", "/metrics", nil)
 	request.Header.Set("Accept", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
-	if want := string(expfmt.Negotiate(request.Header)); want != textType {
+	if want := string(expfmt.NegotiateAccept(request.Header, expfmt.DefaultAcceptedFormats()...)); want != textType {
 		t.Errorf("the library answers %q, this agent %q", want, textType)
 	}
 }

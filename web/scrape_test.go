@@ -1,9 +1,13 @@
 package web
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -43,7 +47,11 @@ func tasks(n int) collector.Readings {
 	for i := range r.Containers {
 		c := *r.Containers[i].Container
 		if c.Path != metric.Root {
-			c.Name = fmt.Sprintf("shop_service%d.%d.%025d", i/10, i%10+1, i)
+			sum := sha256.Sum256([]byte(c.ID)) // an id has no order
+			c.ID = hex.EncodeToString(sum[:])
+			c.Path = "/docker/" + c.ID
+			task := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:25]
+			c.Name = fmt.Sprintf("shop_service%d.%d.%s", i/10, i%10+1, task)
 			c.Image = fmt.Sprintf("registry.example/shop/service%d:1.27@sha256:%064d", i/10, i/10)
 			c.Labels = []metric.Label{
 				{Key: "com.docker.stack.namespace", Value: "shop"},
@@ -51,7 +59,7 @@ func tasks(n int) collector.Readings {
 				{Key: "com.docker.swarm.service.id", Value: fmt.Sprintf("service%018d", i/10)},
 				{Key: "com.docker.swarm.service.name", Value: fmt.Sprintf("shop_service%d", i/10)},
 				{Key: "com.docker.swarm.task", Value: ""},
-				{Key: "com.docker.swarm.task.id", Value: fmt.Sprintf("%025d", i)},
+				{Key: "com.docker.swarm.task.id", Value: task},
 				{Key: "com.docker.swarm.task.name", Value: c.Name},
 			}
 		}

@@ -136,7 +136,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
 	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces")
-	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems")
+	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems (default / where the agent isn't in a container)")
 	fs.StringVar(&o.NodeName, "node-name", "", "name of this node in documents (default the host name)")
 	fs.StringVar(&o.NodeID, "node-id", "", "Swarm id of this node (default what its tasks say)")
 	fs.DurationVar(&o.ShipInterval, "ship-interval", 10*time.Second, "time that one document covers, a multiple of -housekeeping_interval")

@@ -52,6 +52,9 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		return nil, err
 	}
 	groups, _ := o.groups() // was checked with the options
+	if o.HostRoot == "" && fs.OwnRoot() {
+		o.HostRoot = "/"
+	}
 	cgroups, err := cgroup.Open(cgroup.Options{
 		ProcRoot:       o.ProcRoot,
 		CgroupRoot:     o.CgroupRoot,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/swarmgauge/swarmgauge/cadvisor"
 	"github.com/swarmgauge/swarmgauge/cgroup"
 	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/metric"
 	"github.com/swarmgauge/swarmgauge/proc"
 	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/web"
@@ -109,6 +111,9 @@ func (s *state) api() *web.API {
 	return &web.API{
 		List: s.loop.List, History: s.loop.History, Occurrences: s.parts.occurrences,
 		Children: s.parts.cgroups.Children, Machine: s.parts.machine.Load,
+		Processes: func(ctx context.Context, cgroups []string) ([]metric.Process, error) {
+			return s.parts.proc.Processes(ctx, proc.ProcessesOptions{HostRoot: s.options.HostRoot, Cgroups: cgroups})
+		},
 		DeviceByUUID: func(uuid string) (string, bool) { return proc.DeviceByUUID(byUUID, uuid) },
 		DockerRoot:   s.options.DockerRoot, Groups: groups, Unlimited: none, Version: versionString(),
 	}
