@@ -25,8 +25,7 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			"container_hints",
 			// Sweeps start on the same slots of the wall clock on all nodes.
 			"initial_splay_factor", "jitter_factor",
-			// Other runtimes are recognized by their cgroups.
-			"containerd", "containerd-namespace", "podman", "crio_client_timeout",
+			"crio_client_timeout",
 			"mesos_agent", "mesos_agent_timeout",
 			// What only other storage drivers, or Elasticsearch before 7, need.
 			"storage_driver_es_type", "storage_driver_buffer_duration",

@@ -74,9 +74,12 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		return nil, err
 	}
 	engine, err := docker.New(docker.Options{
-		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(), Log: log.Named("engine"),
+		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(),
+		PodmanRoot: o.PodmanRoot, PodmanHost: o.Podman,
+		ContainerdRun: o.ContainerdRun, ContainerdSocket: o.Containerd, ContainerdNamespace: o.ContainerdNamespace,
 		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
 		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
+		Log:           log.Named("engine"),
 		HostRoot:      o.HostRoot, UpperDir: fs.UpperDir,
 	})
 	if err != nil {
