@@ -3,6 +3,8 @@ package cadvisor
 import (
 	"math"
 	"strconv"
+
+	"github.com/swarmgauge/swarmgauge/metric"
 )
 
 // AppendJSON appends v as JSON to dst and returns the extended slice. The bytes are those
@@ -24,6 +26,12 @@ func (v *ContainerStats) AppendJSON(dst []byte) []byte {
 	}
 	dst = appendEnd(dst, len(v.Filesystem))
 	dst = v.TaskStats.append(dst)
+	if v.Processes != nil {
+		dst = v.Processes.append(dst)
+	}
+	if v.ReferencedMemory != 0 {
+		dst = appendUint(dst, `,"referenced_memory":`, v.ReferencedMemory)
+	}
 	dst = appendUint(dst, `,"resctrl":{},"cpuset":{"memory_migrate":`, v.CPUSet.MemoryMigrate)
 	dst = append(dst, '}')
 	if v.OOMEvents != 0 {
@@ -149,7 +157,75 @@ func (n *Network) append(dst []byte) []byte {
 		dst = append(dst, '}')
 	}
 	dst = appendEnd(dst, len(n.Interfaces))
-	dst = append(dst, zeroSockets...)
+	return append(n.appendSockets(dst), '}')
+}
+
+// appendSockets appends members that follow others.
+func (n *Network) appendSockets(dst []byte) []byte {
+	if n.TCP == (TCP{}) && n.TCP6 == (TCP{}) && n.UDP == (UDP{}) && n.UDP6 == (UDP{}) {
+		dst = append(dst, zeroSockets...) // mostly nobody has asked
+	} else {
+		dst = n.TCP.append(append(dst, `,"tcp":`...))
+		dst = n.TCP6.append(append(dst, `,"tcp6":`...))
+		dst = n.UDP.append(append(dst, `,"udp":`...))
+		dst = n.UDP6.append(append(dst, `,"udp6":`...))
+	}
+	return n.TCPAdvanced.append(append(dst, `,"tcp_advanced":`...))
+}
+
+func (t *TCP) append(dst []byte) []byte {
+	dst = appendUint(dst, `{"Established":`, t.Established)
+	dst = appendUint(dst, `,"SynSent":`, t.SynSent)
+	dst = appendUint(dst, `,"SynRecv":`, t.SynRecv)
+	dst = appendUint(dst, `,"FinWait1":`, t.FinWait1)
+	dst = appendUint(dst, `,"FinWait2":`, t.FinWait2)
+	dst = appendUint(dst, `,"TimeWait":`, t.TimeWait)
+	dst = appendUint(dst, `,"Close":`, t.Close)
+	dst = appendUint(dst, `,"CloseWait":`, t.CloseWait)
+	dst = appendUint(dst, `,"LastAck":`, t.LastAck)
+	dst = appendUint(dst, `,"Listen":`, t.Listen)
+	dst = appendUint(dst, `,"Closing":`, t.Closing)
+	return append(dst, '}')
+}
+
+func (u *UDP) append(dst []byte) []byte {
+	dst = appendUint(dst, `{"Listen":`, u.Listen)
+	dst = appendUint(dst, `,"Dropped":`, u.Dropped)
+	dst = appendUint(dst, `,"RxQueued":`, u.RxQueued)
+	dst = appendUint(dst, `,"TxQueued":`, u.TxQueued)
+	return append(dst, '}')
+}
+
+func (t *TCPAdvanced) append(dst []byte) []byte {
+	if *t == (TCPAdvanced{}) {
+		return append(dst, zeroTCPAdvanced...)
+	}
+	for i, name := range metric.TCPCounters {
+		dst = append(appendElement(dst, "{", i), '"')
+		dst = append(append(dst, name...), `":`...)
+		dst = strconv.AppendInt(dst, t[i], 10)
+	}
+	return append(dst, '}')
+}
+
+func (p *Processes) append(dst []byte) []byte {
+	dst = appendUint(dst, `,"processes":{"process_count":`, p.ProcessCount)
+	dst = appendUint(dst, `,"fd_count":`, p.FDCount)
+	dst = appendUint(dst, `,"socket_count":`, p.SocketCount)
+	if p.ThreadsCurrent != 0 {
+		dst = appendUint(dst, `,"threads_current":`, p.ThreadsCurrent)
+	}
+	if p.ThreadsMax != 0 {
+		dst = appendUint(dst, `,"threads_max":`, p.ThreadsMax)
+	}
+	for i := range p.Ulimits {
+		dst = appendElement(dst, `,"ulimits":[`, i)
+		dst = AppendString(append(dst, `{"name":`...), p.Ulimits[i].Name)
+		dst = strconv.AppendInt(append(dst, `,"soft_limit":`...), p.Ulimits[i].SoftLimit, 10)
+		dst = strconv.AppendInt(append(dst, `,"hard_limit":`...), p.Ulimits[i].HardLimit, 10)
+		dst = append(dst, '}')
+	}
+	dst = appendEnd(dst, len(p.Ulimits))
 	return append(dst, '}')
 }
 

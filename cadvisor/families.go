@@ -2,6 +2,7 @@ package cadvisor
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
@@ -21,6 +22,8 @@ type Family struct {
 	// AfterEnd keeps the series of a container for a while after its end, because what
 	// they count most often ends it.
 	AfterEnd bool
+	// Row is the name of the only row whose numbers are shown, "" for all.
+	Row string
 	// Numbers are its series: one for each row of a number's Per.
 	Numbers []Number
 	// Needs is a number without which the family is left out of a container; nil for none.
@@ -48,6 +51,8 @@ type Number struct {
 	Per float64
 	// Else: only for a container that has none of the family's numbers before this one.
 	Else bool
+	// Signed: the bits are those of a number that may be below zero.
+	Signed bool
 }
 
 // Observation is what a family is computed from.
@@ -59,10 +64,12 @@ type Observation struct {
 }
 
 // Families returns the families of containers that are on, in the order of their names.
-// What cAdvisor prints as zero because it doesn't know it (the load of a container, all of a
-// controller that isn't there) is absent.
+// What cAdvisor prints as zero because it doesn't know it (the load of a container without
+// the load reader, all of a controller that isn't there) is absent.
 func Families(on Groups) []Family {
-	return slices.DeleteFunc(families(on.Has("percpu")), func(f Family) bool { return !on.Has(f.Group) })
+	all := append(families(on.Has("percpu")), detailFamilies()...)
+	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
+	return slices.DeleteFunc(all, func(f Family) bool { return !on.Has(f.Group) })
 }
 
 func families(perCPU bool) []Family {

@@ -11,21 +11,9 @@ import (
 
 // notServed are the families of cAdvisor that are missing here, by what they begin with, and why.
 var notServed = map[string]string{
-	"container_cpu_load":            "needs the kernel's cgroupstats, which cgroup v2 hasn't got",
-	"container_tasks_state":         "needs the kernel's cgroupstats, which cgroup v2 hasn't got",
-	"container_cpu_schedstat":       "group sched isn't read",
-	"container_file_descriptors":    "group process isn't read",
-	"container_processes":           "group process isn't read",
-	"container_sockets":             "group process isn't read",
-	"container_threads":             "group process isn't read",
-	"container_ulimits":             "group process isn't read",
-	"container_network_advance_tcp": "group advtcp isn't read",
-	"container_network_tcp":         "group tcp isn't read",
-	"container_network_udp":         "group udp isn't read",
-	"container_referenced_bytes":    "group referenced_memory isn't read",
-	"container_scrape_error":        "of the scrape, not of a container",
-	"machine_":                      "of the machine, not of a container",
-	"cadvisor_version_info":         "of the agent, not of a container",
+	"container_scrape_error": "of the scrape, not of a container",
+	"machine_":               "of the machine, not of a container",
+	"cadvisor_version_info":  "of the agent, not of a container",
 }
 
 // Each family of cAdvisor, every group switched on, is here with its type, or is on the list.
@@ -51,6 +39,29 @@ func TestFamiliesAreThoseOfCAdvisor(t *testing.T) {
 		if served := ours[name]; missing && served != "" || !missing && served != kind {
 			t.Errorf("%s is a %s in cAdvisor, here %q", name, kind, served)
 		}
+	}
+}
+
+// The labels are those of cAdvisor's own exposition.
+func TestFamiliesOfSocketsHaveTheLabelsOfCAdvisor(t *testing.T) {
+	text, err := os.ReadFile("testdata/labels.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]bool{}
+	for _, f := range detailFamilies() {
+		for _, n := range f.Numbers {
+			ours[f.Name+" "+strings.TrimPrefix(n.Labels, ",")] = true
+		}
+	}
+	lines := 0
+	for line := range strings.Lines(string(text)) {
+		if lines++; !ours[strings.TrimSpace(line)] {
+			t.Errorf("%s isn't here", strings.TrimSpace(line))
+		}
+	}
+	if lines != 135 {
+		t.Errorf("%d series in testdata", lines)
 	}
 }
 

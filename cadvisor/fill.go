@@ -19,7 +19,15 @@ func (v *ContainerStats) Fill(c *metric.Container, s *metric.Sample) {
 	v.fillMemory(s)
 	v.fillNetwork(s)
 	v.fillFilesystem(s)
-	v.TaskStats = TaskStats{}
+	v.TaskStats = TaskStats{
+		Sleeping:        number(s, metric.TasksSleeping, 0),
+		Running:         number(s, metric.TasksRunning, 0),
+		Stopped:         number(s, metric.TasksStopped, 0),
+		Uninterruptible: number(s, metric.TasksUninterruptible, 0),
+		IOWait:          number(s, metric.TasksIOWait, 0),
+	}
+	v.fillProcesses(s)
+	v.ReferencedMemory = number(s, metric.MemoryReferenced, 0)
 	v.HugePages = v.HugePages.fill(s)
 	v.CPUSet = CPUSet{MemoryMigrate: number(s, metric.CPUSetMemoryMigrate, 0)}
 	v.OOMEvents = number(s, metric.MemoryOOMKills, 0)
@@ -69,7 +77,14 @@ func (v *ContainerStats) fillCPU(s *metric.Sample) {
 			BurstsPeriods:    number(s, metric.CPUBursts, 0),
 			BurstTime:        number(s, metric.CPUBurstTime, 0),
 		},
-		PSI: PSI{Full: stall(s, metric.PressureCPUFull), Some: stall(s, metric.PressureCPUSome)},
+		Schedstat: Schedstat{
+			RunTime:      number(s, metric.SchedRunTime, 0),
+			RunqueueTime: number(s, metric.SchedWaitTime, 0),
+			RunPeriods:   number(s, metric.SchedTimeslices, 0),
+		},
+		LoadAverage:  int32(min(number(s, metric.LoadAverage, 0), math.MaxInt32)),
+		LoadDAverage: int32(min(number(s, metric.LoadUninterruptible, 0), math.MaxInt32)),
+		PSI:          PSI{Full: stall(s, metric.PressureCPUFull), Some: stall(s, metric.PressureCPUSome)},
 	}
 }
 
@@ -170,7 +185,7 @@ func (v *ContainerStats) fillMemory(s *metric.Sample) {
 }
 
 func (v *ContainerStats) fillNetwork(s *metric.Sample) {
-	if !s.Read(metric.PerInterface) {
+	if !s.Read(metric.PerInterface) && !s.Read(metric.PerSocket) && !s.Read(metric.PerTCP) {
 		v.Network = nil
 		return
 	}
@@ -188,8 +203,86 @@ func (v *ContainerStats) fillNetwork(s *metric.Sample) {
 			TxDropped: number(s, metric.NetworkTransmitDropped, row),
 		}
 	}
-	v.network = Network{Interface: list[0], Interfaces: list}
+	v.network = Network{Interfaces: list}
+	if len(list) > 0 {
+		v.network.Interface = list[0]
+	}
+	v.network.fillSockets(s)
 	v.Network = &v.network
+}
+
+func (n *Network) fillSockets(s *metric.Sample) {
+	for row := range s.Rows(metric.PerSocket) {
+		switch s.Key(metric.PerSocket, row).Name {
+		case "tcp":
+			n.TCP = tcp(s, row)
+		case "tcp6":
+			n.TCP6 = tcp(s, row)
+		case "udp":
+			n.UDP = udp(s, row)
+		case "udp6":
+			n.UDP6 = udp(s, row)
+		}
+	}
+	if s.Read(metric.PerTCP) {
+		for i := range n.TCPAdvanced {
+			v, _ := s.Get(metric.TCPCounter + metric.ID(i))
+			n.TCPAdvanced[i] = int64(v) // MaxConn may be -1
+		}
+	}
+}
+
+func tcp(s *metric.Sample, row int) TCP {
+	return TCP{
+		Established: number(s, metric.TCPEstablished, row),
+		SynSent:     number(s, metric.TCPSynSent, row),
+		SynRecv:     number(s, metric.TCPSynRecv, row),
+		FinWait1:    number(s, metric.TCPFinWait1, row),
+		FinWait2:    number(s, metric.TCPFinWait2, row),
+		TimeWait:    number(s, metric.TCPTimeWait, row),
+		Close:       number(s, metric.TCPClose, row),
+		CloseWait:   number(s, metric.TCPCloseWait, row),
+		LastAck:     number(s, metric.TCPLastAck, row),
+		Listen:      number(s, metric.TCPListen, row),
+		Closing:     number(s, metric.TCPClosing, row),
+	}
+}
+
+func udp(s *metric.Sample, row int) UDP {
+	return UDP{
+		Listen:   number(s, metric.UDPListen, row),
+		Dropped:  number(s, metric.UDPDropped, row),
+		RxQueued: number(s, metric.UDPReceiveQueued, row),
+		TxQueued: number(s, metric.UDPTransmitQueued, row),
+	}
+}
+
+func (v *ContainerStats) fillProcesses(s *metric.Sample) {
+	if _, read := s.Get(metric.Processes); !read {
+		v.Processes = nil
+		return
+	}
+	p := &v.processes
+	*p = Processes{
+		ProcessCount:   number(s, metric.Processes, 0),
+		FDCount:        number(s, metric.FileDescriptors, 0),
+		SocketCount:    number(s, metric.Sockets, 0),
+		ThreadsCurrent: number(s, metric.PidsCurrent, 0),
+		ThreadsMax:     number(s, metric.PidsLimit, 0),
+	}
+	if _, read := s.Get(metric.OpenFilesLimit); read {
+		p.ulimit[0] = Ulimit{"max_open_files", ulimit(s, metric.OpenFilesLimit), ulimit(s, metric.OpenFilesHardLimit)}
+		p.Ulimits = p.ulimit[:]
+	}
+	v.Processes = p
+}
+
+// ulimit returns a limit, -1 for none.
+func ulimit(s *metric.Sample, id metric.ID) int64 {
+	if v, limited := s.Get(id); limited && v <= math.MaxInt64 {
+		return int64(v)
+	}
+	return -1
 }
 
 func (v *ContainerStats) fillFilesystem(s *metric.Sample) {

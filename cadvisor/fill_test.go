@@ -24,6 +24,9 @@ func sampleOf() *metric.Sample {
 	s.AddRow(metric.PerDevice, metric.Key{Name: "nvme0n1", Major: 259, Minor: 0})
 	s.AddRow(metric.PerDevice, metric.Key{Name: "253:7", Major: 253, Minor: 7})
 	s.AddRow(metric.PerFilesystem, metric.Key{Name: "/dev/nvme0n1", Major: 259, Minor: 0, Mountpoint: "/", Type: "ext4"})
+	for _, kind := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		s.AddRow(metric.PerSocket, metric.Key{Name: kind})
+	}
 	s.AddRow(metric.PerFilesystem, metric.Key{Name: "tank/data", Mountpoint: "/tank", Type: "zfs"})
 	s.AddRow(metric.PerHugePage, metric.Key{Name: "2MB"})
 	s.AddRow(metric.PerNUMANode, metric.Key{Name: "0"})
@@ -149,6 +152,23 @@ func TestFillNumberTooLarge(t *testing.T) {
 	v.Fill(&metric.Container{}, &s)
 	if v.Memory.Swap != 0 || v.Memory.Cache != 1<<63-1 {
 		t.Errorf("swap %d, cache %d", v.Memory.Swap, v.Memory.Cache)
+	}
+}
+
+// Sockets are there without any interface, and no limit is -1.
+func TestFillSockets(t *testing.T) {
+	var s metric.Sample
+	s.Put(metric.TCPCounter+3, ^uint64(0))
+	s.Put(metric.Processes, 1)
+	s.Put(metric.OpenFilesLimit, 1024)
+	s.PutRow(metric.TCPListen, s.AddRow(metric.PerSocket, metric.Key{Name: "tcp6"}), 2)
+	var v ContainerStats
+	v.Fill(&metric.Container{}, &s)
+	if n := v.Network; n == nil || n.TCPAdvanced[3] != -1 || n.TCP6.Listen != 2 || n.TCP.Listen != 0 || n.Name != "" {
+		t.Errorf("network is %+v", n)
+	}
+	if p := v.Processes; p == nil || len(p.Ulimits) != 1 || p.Ulimits[0] != (Ulimit{"max_open_files", 1024, -1}) {
+		t.Errorf("processes are %+v", p)
 	}
 }
 

@@ -30,4 +30,8 @@ func (v *ContainerStats) Complete() {
 		v.network = Network{Interfaces: v.network.Interfaces[:0]}
 		v.Network = &v.network
 	}
+	if v.Processes == nil {
+		v.processes = Processes{}
+		v.Processes = &v.processes
+	}
 }

@@ -1,13 +1,17 @@
 package cadvisor
 
-import "time"
+import (
+	"time"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
 
 // ContainerStats is cAdvisor's v1 ContainerStats. Its memory is reused by Fill, so one
 // value serves any number of documents; for that reason it must not be copied.
 //
-// HugePages is there only when its optional group of metrics is switched on. What else
-// cAdvisor prints then (processes, referenced_memory, perf_stats, custom_metrics, accelerators) is absent here
-// as it is there by default.
+// What cAdvisor prints only when an optional group of metrics is switched on is absent as
+// it is there: processes, referenced_memory and hugetlb while they aren't read; perf_stats,
+// custom_metrics and accelerators always.
 type ContainerStats struct {
 	Timestamp  time.Time    `json:"timestamp"`
 	CPU        CPU          `json:"cpu"`
@@ -17,14 +21,19 @@ type ContainerStats struct {
 	Network    *Network     `json:"network,omitempty"`
 	Filesystem []Filesystem `json:"filesystem,omitempty"`
 	TaskStats  TaskStats    `json:"task_stats"`
-	Resctrl    struct{}     `json:"resctrl"`
-	CPUSet     CPUSet       `json:"cpuset"`
+	Processes  *Processes   `json:"processes,omitempty"`
+	// ReferencedMemory is in bytes.
+	ReferencedMemory uint64   `json:"referenced_memory,omitempty"`
+	Resctrl          struct{} `json:"resctrl"`
+	CPUSet           CPUSet   `json:"cpuset"`
 	// OOMEvents counts processes killed by the OOM killer.
 	OOMEvents uint64 `json:"oom_events,omitempty"`
 	Health    Health `json:"health"`
 
 	// network is what Network points to when there is one.
 	network Network
+	// processes is what Processes points to when there are some.
+	processes Processes
 	// deviceNames keeps "/dev/<name>" for each device name seen, so that a document
 	// needn't build the string again.
 	deviceNames map[string]string
@@ -35,8 +44,8 @@ type CPU struct {
 	Usage     CPUUsage  `json:"usage"`
 	CFS       CFS       `json:"cfs"`
 	Schedstat Schedstat `json:"schedstat"`
-	// LoadAverage and LoadDAverage come from the load reader, which is off by
-	// default and can't work on cgroup v2.
+	// LoadAverage and LoadDAverage, in thousandths, come from the load reader, which is
+	// off by default.
 	LoadAverage  int32 `json:"load_average"`
 	LoadDAverage int32 `json:"load_d_average"`
 	PSI          PSI   `json:"psi"`
@@ -60,7 +69,7 @@ type CFS struct {
 	BurstTime        uint64 `json:"burst_time"`
 }
 
-// Schedstat sums /proc/<pid>/schedstat, which is off by default.
+// Schedstat sums the tasks' schedstats, in nanoseconds and timeslices. It is off by default.
 type Schedstat struct {
 	RunTime      uint64 `json:"run_time"`
 	RunqueueTime uint64 `json:"runqueue_time"`
@@ -172,23 +181,36 @@ type Interface struct {
 	TxDropped uint64 `json:"tx_dropped"`
 }
 
-// TCP, UDP and TCPAdvanced count sockets and protocol events in cAdvisor, and only when
-// asked to; otherwise the objects are there and all zero. We don't count them, so the
-// types hold nothing and print the zeros.
-type (
-	TCP         struct{}
-	UDP         struct{}
-	TCPAdvanced struct{}
-)
+// TCP counts sockets by their states. Like UDP and TCPAdvanced it is there, and all zero,
+// while nobody has asked for it.
+type TCP struct {
+	Established uint64
+	SynSent     uint64
+	SynRecv     uint64
+	FinWait1    uint64
+	FinWait2    uint64
+	TimeWait    uint64
+	Close       uint64
+	CloseWait   uint64
+	LastAck     uint64
+	Listen      uint64
+	Closing     uint64
+}
 
-// MarshalJSON returns the object with all counts zero.
-func (TCP) MarshalJSON() ([]byte, error) { return []byte(zeroTCP), nil }
+// UDP counts sockets (Listen), what those that are open have dropped, and bytes that wait.
+type UDP struct {
+	Listen   uint64
+	Dropped  uint64
+	RxQueued uint64
+	TxQueued uint64
+}
 
-// MarshalJSON returns the object with all counts zero.
-func (UDP) MarshalJSON() ([]byte, error) { return []byte(zeroUDP), nil }
+// TCPAdvanced holds what TCP has counted in a network namespace, in the order of
+// metric.TCPCounters, whose names are the keys. MaxConn is -1 where there is no limit.
+type TCPAdvanced [metric.NumTCPCounters]int64
 
-// MarshalJSON returns the object with all counts zero.
-func (TCPAdvanced) MarshalJSON() ([]byte, error) { return []byte(zeroTCPAdvanced), nil }
+// MarshalJSON returns an object with all counters.
+func (t TCPAdvanced) MarshalJSON() ([]byte, error) { return t.append(nil), nil }
 
 // Filesystem is one mounted filesystem: bytes, inodes, and the counters of the device
 // below it, which has times in milliseconds and sectors of 512 bytes.
@@ -222,6 +244,27 @@ type TaskStats struct {
 	Stopped         uint64 `json:"nr_stopped"`
 	Uninterruptible uint64 `json:"nr_uninterruptible"`
 	IOWait          uint64 `json:"nr_io_wait"`
+}
+
+// Processes is what there is of processes, an optional group.
+type Processes struct {
+	ProcessCount uint64 `json:"process_count"`
+	FDCount      uint64 `json:"fd_count"`
+	SocketCount  uint64 `json:"socket_count"`
+	// ThreadsCurrent counts processes and threads; ThreadsMax is 0 without a limit.
+	ThreadsCurrent uint64   `json:"threads_current,omitempty"`
+	ThreadsMax     uint64   `json:"threads_max,omitempty"`
+	Ulimits        []Ulimit `json:"ulimits,omitempty"`
+
+	// ulimit is the element of Ulimits.
+	ulimit [1]Ulimit
+}
+
+// Ulimit is one limit of the first process; -1 is no limit.
+type Ulimit struct {
+	Name      string `json:"name"`
+	SoftLimit int64  `json:"soft_limit"`
+	HardLimit int64  `json:"hard_limit"`
 }
 
 // CPUSet holds cgroup v1's cpuset.memory_migrate, an optional group.

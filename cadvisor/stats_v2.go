@@ -1,6 +1,7 @@
 package cadvisor
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,11 +65,20 @@ func (v *ContainerStats) AppendJSON21(dst []byte, spec *ContainerSpec, inst *CPU
 	if spec.HasMemory {
 		dst = v.Memory.append(dst)
 	}
+	if len(v.HugePages) > 0 {
+		dst = v.HugePages.append(append(dst, `,"hugetlb":`...))
+	}
 	if v.Network != nil {
 		dst = v.Network.appendV2(dst)
 	}
+	if v.Processes != nil {
+		dst = v.Processes.append(dst)
+	}
 	if len(v.Filesystem) == 1 {
 		dst = v.Filesystem[0].appendSummary(dst, inodes)
+	}
+	if v.ReferencedMemory != 0 {
+		dst = appendUint(dst, `,"referenced_memory":`, v.ReferencedMemory)
 	}
 	return append(dst, `,"resctrl":{}}`...)
 }
@@ -104,6 +114,9 @@ func (v *ContainerStats) AppendJSON20(dst []byte, spec *ContainerSpec, inst *CPU
 	dst = appendBool(dst, `,"has_memory":`, spec.HasMemory)
 	dst = v.Memory.append(dst)
 	dst = appendBool(dst, `,"has_hugetlb":`, spec.HasHugetlb)
+	if len(v.HugePages) > 0 {
+		dst = v.HugePages.append(append(dst, `,"hugetlb":`...))
+	}
 	dst = appendBool(dst, `,"has_network":`, spec.HasNetwork)
 	network := v.Network
 	if network == nil {
@@ -111,7 +124,11 @@ func (v *ContainerStats) AppendJSON20(dst []byte, spec *ContainerSpec, inst *CPU
 	}
 	dst = network.appendV2(dst)
 	dst = appendBool(dst, `,"has_processes":`, spec.HasProcesses)
-	dst = append(dst, `,"processes":{"process_count":0,"fd_count":0,"socket_count":0}`...)
+	processes := v.Processes
+	if processes == nil {
+		processes = &Processes{}
+	}
+	dst = processes.append(dst)
 	dst = appendBool(dst, `,"has_filesystem":`, spec.HasFilesystem)
 	for i := range v.Filesystem {
 		dst = appendElement(dst, `,"filesystem":[`, i)
@@ -137,10 +154,12 @@ func (n *Network) appendV2(dst []byte) []byte {
 		dst = n.Interfaces[i].append(append(dst, '{'))
 		dst = append(dst, '}')
 	}
-	if len(n.Interfaces) > 0 {
-		dst = append(dst, "],"...)
+	dst = appendEnd(dst, len(n.Interfaces))
+	first := len(dst)
+	dst = n.appendSockets(dst)
+	if len(n.Interfaces) == 0 {
+		dst = slices.Delete(dst, first, first+1) // no comma before the first member
 	}
-	dst = append(dst, zeroSockets[1:]...) // without its comma
 	return append(dst, '}')
 }
 

@@ -1,6 +1,6 @@
 package cadvisor
 
-// What cAdvisor prints of sockets while their counting is off, in its order of keys.
+// What is printed of sockets while their counting is off, in cAdvisor's order of keys.
 const (
 	zeroTCP = `{"Established":0,"SynSent":0,"SynRecv":0,"FinWait1":0,"FinWait2":0,"TimeWait":0,"Close":0,` +
 		`"CloseWait":0,"LastAck":0,"Listen":0,"Closing":0}`
@@ -30,6 +30,5 @@ const (
 		`"TCPFastOpenListenOverflow":0,"TCPFastOpenCookieReqd":0,"TCPSynRetrans":0,` +
 		`"TCPOrigDataSent":0,"PAWSActive":0,"PAWSEstab":0}`
 
-	zeroSockets = `,"tcp":` + zeroTCP + `,"tcp6":` + zeroTCP + `,"udp":` + zeroUDP + `,"udp6":` + zeroUDP +
-		`,"tcp_advanced":` + zeroTCPAdvanced
+	zeroSockets = `,"tcp":` + zeroTCP + `,"tcp6":` + zeroTCP + `,"udp":` + zeroUDP + `,"udp6":` + zeroUDP
 )

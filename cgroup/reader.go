@@ -527,33 +527,32 @@ func (r *Reader) AppendPids(dst []int) ([]int, error) {
 		defer r.putDown()
 	}
 	f, errno := r.dirs[r.h.primary].fd.openat("cgroup.procs\x00", 0)
-	switch errno {
-	case 0:
-	case unix.ENOENT, unix.ENODEV:
-		return dst, ErrGone
-	default:
-		return dst, fmt.Errorf("reading cgroup.procs of %s: %w", r.path, errno)
+	if errno != 0 {
+		return dst, pidsError(r.path, errno)
 	}
 	defer f.close()
-	return r.appendPids(dst, f)
+	dst, errno = appendPids(dst, f, r.h.scratch)
+	if errno != 0 {
+		return dst, pidsError(r.path, errno)
+	}
+	return dst, nil
 }
 
-// appendPids reads the descriptor f to its end; the list may exceed the buffer.
-func (r *Reader) appendPids(dst []int, f file) ([]int, error) {
-	buf, have := r.h.scratch, 0
+// appendPids reads the descriptor f to its end; the list may exceed the buffer. A threaded
+// cgroup of v2 has no processes of its own.
+func appendPids(dst []int, f file, buf []byte) ([]int, unix.Errno) {
+	have := 0
 	for {
 		n, err := unix.Read(int(f), buf[have:])
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err == unix.EOPNOTSUPP:
-			return dst, nil
-		case err == unix.ENODEV:
-			return dst, ErrGone
+			return dst, 0
 		case err != nil:
-			return dst, fmt.Errorf("reading cgroup.procs of %s: %w", r.path, err)
+			return dst, toErrno(err)
 		case n == 0:
-			return dst, nil
+			return dst, 0
 		}
 		have += n
 		var used int

@@ -12,7 +12,8 @@ import (
 )
 
 // background does what may take long, in goroutines of its own: it asks the runtime who
-// a container is, listens to its events, looks at the machine and at its filesystems.
+// a container is, listens to its events, looks at the machine and at its filesystems, and
+// at processes and sockets (details.go).
 // Questions and answers pass through channels; the loop waits for neither.
 type background struct {
 	o           Options
@@ -25,6 +26,10 @@ type background struct {
 	pids        chan map[string]int
 	uncounted   chan *metric.Container
 	counted     chan counted
+
+	subjectsWanted chan struct{}
+	subjects       chan []subject
+	details        chan detail
 
 	open       atomic.Int64 // questions without an answer
 	eventsLost atomic.Int64
@@ -66,6 +71,10 @@ func newBackground(o Options) *background {
 		pids:        make(chan map[string]int, 1),
 		uncounted:   make(chan *metric.Container, backlog),
 		counted:     make(chan counted, backlog),
+
+		subjectsWanted: make(chan struct{}, 1),
+		subjects:       make(chan []subject, 1),
+		details:        make(chan detail, backlog),
 	}
 }
 
@@ -84,6 +93,10 @@ func (b *background) start(ctx context.Context) (stop func()) {
 	}
 	if b.o.Storage != nil {
 		running.Go(func() { b.countStorage(ctx) })
+	}
+	if b.o.Details != nil {
+		b.subjectsWanted <- struct{}{}
+		running.Go(func() { b.watchDetails(ctx) })
 	}
 	return func() {
 		cancel()

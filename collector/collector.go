@@ -43,6 +43,11 @@ type Options struct {
 	// whose key has its device numbers. What can't be counted is absent. It may take as
 	// long as it needs, in a goroutine of its own; nil for none.
 	Storage func(context.Context, *metric.Container, *metric.Sample)
+	// Details reads processes and sockets, in a goroutine of its own: all of them every
+	// DetailsInterval, and more slowly where that would take too much of the time. nil for
+	// none.
+	Details         *proc.Details
+	DetailsInterval time.Duration
 
 	// Interval is the time between sweeps: cAdvisor's -housekeeping_interval.
 	Interval time.Duration
@@ -214,6 +219,7 @@ func (c *Collector) sweep(slot int64) {
 	c.tellKills()
 	c.identify()
 	c.askStorage()
+	c.handSubjects()
 	c.lifecycle.release(c)
 	c.sweeps++
 	c.stats.targets.Store(int64(len(c.targets)))

@@ -51,6 +51,8 @@ func (c *Collector) answers() {
 			c.setNode(n)
 		case pids := <-c.background.pids:
 			c.pidOf = pids
+		case d := <-c.background.details:
+			c.detailed(d)
 		case s := <-c.background.filesystems:
 			c.filesystem.CopyFrom(s)
 		case a := <-c.background.counted:

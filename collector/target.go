@@ -35,6 +35,9 @@ type target struct {
 
 	wait, idle uint64 // dynamic housekeeping: sweeps to wait, and last wait
 
+	detail    *metric.Sample // read in the background since the last sample; nil without
+	hasDetail bool           // there was one
+
 	identity identity
 	storage  storage
 }
@@ -112,6 +115,7 @@ func (c *Collector) read(t *target) (gone bool) {
 	} else {
 		t.netRead = c.readNet(t, slow)
 	}
+	t.takeDetail()
 	t.cur.DropEmptyRows()
 
 	switch {

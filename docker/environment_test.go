@@ -50,7 +50,7 @@ func TestEnvironmentOfRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := spec.container("/default/x", "x", "default").Env, []metric.Label{{Key: "SECRET", Value: "x"}}; !slices.Equal(got, want) {
+	if got, want := spec.container("/default/x", "x").Env, []metric.Label{{Key: "SECRET", Value: "x"}}; !slices.Equal(got, want) {
 		t.Errorf("containerd: got %v, want %v", got, want)
 	}
 }

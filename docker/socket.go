@@ -11,6 +11,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
+
+	"github.com/swarmgauge/swarmgauge/metric"
 )
 
 const (
@@ -137,6 +139,17 @@ func (s *socket) failed(ctx context.Context, err error) error {
 type inspected struct {
 	record      record
 	networkMode string
+}
+
+// container returns the container as the API of a runtime told it.
+func (in *inspected) container(path, runtime string) *metric.Container {
+	c := in.record.container(path)
+	c.Runtime = runtime
+	c.NetworkMode = in.networkMode
+	if h := in.record.State.Health; h != nil && in.record.State.Running {
+		c.Health = healthWord(h.Status)
+	}
+	return c
 }
 
 // inspect asks the engine about the container id; errNoContainer is one of its answers.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -39,20 +40,75 @@ func (fs *FS) InCgroup(pid int, id string) bool {
 // process, 10 to 20 µs each, so it is for the background; it ends early, with the
 // context's error, when ctx does.
 func (fs *FS) PidsByContainer(ctx context.Context) (map[string]int, error) {
-	dir, err := os.Open(fs.root)
+	lowest := map[string]int{}
+	err := fs.eachContainerPid(ctx, func(id []byte, pid int) {
+		if known, ok := lowest[string(id)]; !ok || pid < known {
+			lowest[string(id)] = pid
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
+	return lowest, nil
+}
+
+// AllPidsByContainer returns the processes of each container, the lowest first. Otherwise
+// it is as PidsByContainer.
+func (fs *FS) AllPidsByContainer(ctx context.Context) (map[string][]int, error) {
+	all := map[string][]int{}
+	err := fs.eachContainerPid(ctx, func(id []byte, pid int) { all[string(id)] = append(all[string(id)], pid) })
+	if err != nil {
+		return nil, err
+	}
+	for _, pids := range all {
+		slices.Sort(pids)
+	}
+	return all, nil
+}
+
+// AppendPids appends the processes of the node, the lowest first, and returns the extended
+// slice.
+func (fs *FS) AppendPids(ctx context.Context, dst []int) ([]int, error) {
+	before := len(dst)
+	err := fs.eachPid(ctx, func(pid int, _ string) { dst = append(dst, pid) })
+	slices.Sort(dst[before:])
+	return dst, err
+}
+
+// eachContainerPid calls f with each process that is in a container, and the container's
+// id, which is f's only during the call.
+func (fs *FS) eachContainerPid(ctx context.Context, f func(id []byte, pid int)) error {
+	return fs.eachPid(ctx, func(pid int, name string) {
+		text, err := fs.read(name + "/cgroup")
+		if err != nil {
+			return // it ended meanwhile
+		}
+		var one []byte
+		for _, path := range cgroupPaths(text) {
+			// All hierarchies say the same of most processes.
+			if id := containerID(path); len(id) > 0 && !bytes.Equal(id, one) {
+				one = id
+				f(id, pid)
+			}
+		}
+	})
+}
+
+// eachPid calls f with each process, in no order, until ctx ends.
+func (fs *FS) eachPid(ctx context.Context, f func(pid int, name string)) error {
+	dir, err := os.Open(fs.root)
+	if err != nil {
+		return err
+	}
 	defer dir.Close()
-	lowest := map[string]int{}
 	for {
 		const batch = 256
 		names, err := dir.Readdirnames(batch)
 		if errors.Is(err, io.EOF) {
-			return lowest, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, name := range names {
 			pid, err := strconv.Atoi(name)
@@ -60,18 +116,9 @@ func (fs *FS) PidsByContainer(ctx context.Context) (map[string]int, error) {
 				continue // not a process
 			}
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return err
 			}
-			text, err := fs.read(name + "/cgroup")
-			if err != nil {
-				continue // it ended meanwhile
-			}
-			for _, path := range cgroupPaths(text) {
-				id := containerID(path)
-				if known, ok := lowest[string(id)]; len(id) > 0 && (!ok || pid < known) {
-					lowest[string(id)] = pid
-				}
-			}
+			f(pid, name)
 		}
 	}
 }

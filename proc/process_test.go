@@ -99,7 +99,7 @@ func checkFuzzed(t *testing.T, text, bad []byte, s *metric.Sample) {
 	}
 	for per := range metric.Per(metric.NumPer) {
 		for row := range s.Rows(per) {
-			if key := s.Key(per, row); per != metric.PerContainer && per != metric.PerNode && key.Name == "" {
+			if key := s.Key(per, row); per != metric.PerContainer && per != metric.PerNode && per != metric.PerTCP && key.Name == "" {
 				t.Errorf("a %v without a name in %q", per, text)
 			}
 			count := 0

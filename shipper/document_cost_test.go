@@ -35,8 +35,13 @@ func fleet(n int) []*metric.Window {
 		var unread metric.Set // what a container of cgroup v2 on a plain disk hasn't
 		for id := range metric.ID(metric.NumIDs) {
 			switch id.Per() {
-			case metric.PerCPU, metric.PerFilesystem, metric.PerHugePage, metric.PerNUMANode, metric.PerNode:
+			case metric.PerCPU, metric.PerFilesystem, metric.PerNode,
+				metric.PerHugePage, metric.PerNUMANode, metric.PerSocket, metric.PerTCP:
 				unread.Add(id)
+			case metric.PerContainer:
+				if isSlow(id) { // by default
+					unread.Add(id)
+				}
 			case metric.PerDevice:
 				if id > metric.DiskDiscardOperations {
 					unread.Add(id)

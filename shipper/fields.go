@@ -255,7 +255,7 @@ var identityFields = [...]Field{
 // cadvisorFields returns the fields below container_stats: the numbers that dashboards
 // made for cAdvisor's own documents use, as cAdvisor has them (counters are totals).
 // Arrays of objects would lose which value belongs to which device, and a hundred socket
-// counters are always zero: these are stored, not indexed.
+// counters are mostly zero: these are stored, not indexed.
 func cadvisorFields() []Field {
 	fields := []Field{{Name: "container_stats.timestamp", Type: Date, Help: "When the sample was taken."}}
 	for _, name := range strings.Fields(`
@@ -275,7 +275,8 @@ func cadvisorFields() []Field {
 		network.rx_bytes network.rx_packets network.rx_errors network.rx_dropped
 		network.tx_bytes network.tx_packets network.tx_errors network.tx_dropped
 		task_stats.nr_sleeping task_stats.nr_running task_stats.nr_stopped task_stats.nr_uninterruptible task_stats.nr_io_wait
-		cpuset.memory_migrate oom_events`) {
+		processes.process_count processes.fd_count processes.socket_count processes.threads_current processes.threads_max
+		referenced_memory cpuset.memory_migrate oom_events`) {
 		fields = append(fields, Field{Name: "container_stats." + name, Type: Long, Help: "As in cAdvisor.", Unindexed: true})
 	}
 	for _, stall := range []string{"cpu", "diskio", "memory"} {
@@ -295,7 +296,7 @@ func cadvisorFields() []Field {
 		diskio.io_service_bytes diskio.io_serviced hugetlb
 		memory.container_data.numa_stats memory.hierarchical_data.numa_stats
 		network.interfaces network.tcp network.tcp6 network.udp network.udp6 network.tcp_advanced
-		filesystem resctrl cpu.usage.per_cpu_usage`) {
+		processes.ulimits filesystem resctrl cpu.usage.per_cpu_usage`) {
 		fields = append(fields, Field{Name: "container_stats." + name, Type: Opaque, Help: "As in cAdvisor; stored, not indexed."})
 	}
 	return fields

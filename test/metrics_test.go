@@ -24,6 +24,11 @@ func (a *agent) scrape(t testing.TB) scrape {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseScrape(t, text)
+}
+
+func parseScrape(t testing.TB, text string) scrape {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {

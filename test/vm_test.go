@@ -76,9 +76,14 @@ PIDS_LIMIT=%d CPU_QUOTA=%d CPU_PERIOD=%d CPU_SECONDS=%d CONTAINER_ID=%s
 // first user program of one: on a unified hierarchy, as root, with nothing around them.
 func TestUnifiedKernelPackages(t *testing.T) {
 	lab.Need(t, lab.Initramfs)
-	files := []lab.File{kernelModule(t, "veth")}
+	var files []lab.File
 	var script strings.Builder
-	script.WriteString("insmod ./veth.ko\nfailed=0\n")
+	for _, path := range []string{"drivers/net/veth", "net/ipv4/inet_diag", "net/ipv4/tcp_diag", "net/ipv4/udp_diag"} {
+		module := kernelModule(t, path)
+		files = append(files, module)
+		script.WriteString("insmod ./" + module.Name + "\n")
+	}
+	script.WriteString("failed=0\n")
 	skipped := []string{
 		"TestLivePartlyGone",           // about v1
 		"TestFilesystemsAgainstStatfs", // wants the filesystem of a disk; there all are in memory
@@ -117,7 +122,7 @@ func TestUnifiedKernelPackages(t *testing.T) {
 func TestUnifiedKernelBare(t *testing.T) {
 	lab.Need(t, lab.Initramfs)
 	result, err := lab.RunInitramfs(t.Context(), lab.VM{
-		Files:  append(programs(t), kernelModule(t, "veth")),
+		Files:  append(programs(t), kernelModule(t, "drivers/net/veth")),
 		Script: workload() + bareScript,
 		Disk:   emptyDisk(t),
 	})
@@ -253,9 +258,9 @@ func programs(t *testing.T) []lab.File {
 	}
 }
 
-// kernelModule returns a module of the network's drivers as a file for virtual machines
-// that have none with them.
-func kernelModule(t *testing.T, name string) lab.File {
+// kernelModule returns a module, by its path below the kernel's own, as a file for virtual
+// machines that have none with them.
+func kernelModule(t *testing.T, path string) lab.File {
 	t.Helper()
 	if err := lab.Prepare(t.Context(), lab.Initramfs); err != nil {
 		t.Fatal(err)
@@ -264,11 +269,11 @@ func kernelModule(t *testing.T, name string) lab.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := filepath.Glob(filepath.Join(cache, "kernel-*/lib/modules/*/kernel/drivers/net", name+".ko"))
+	found, err := filepath.Glob(filepath.Join(cache, "kernel-*/lib/modules/*/kernel", path+".ko"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the cache %s has the modules %q, want one (%v); an old kernel there can be deleted", cache, found, err)
 	}
-	return lab.File{Name: name + ".ko", Source: found[0]}
+	return lab.File{Name: filepath.Base(found[0]), Source: found[0]}
 }
 
 // emptyDisk makes the image of a disk on which the work has room.

@@ -49,6 +49,8 @@ type containers struct {
 	values  []string          // of the same, by column
 	base    []byte            // the labels that all series of a container have
 	ends    []int             // where those of each container end in base
+	cuts    []int             // where each of them ends, in those of its container
+	marks   []mark            // whose lines are in the piece that is being written
 }
 
 func newContainers(o *Containers) *containers {
@@ -77,7 +79,7 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 	slices.SortFunc(all, byName)
 	c.fillKilled(asked)
 	c.unite(all, c.killed)
-	c.base, c.ends = c.base[:0], c.ends[:0]
+	c.base, c.ends, c.cuts = c.base[:0], c.ends[:0], c.cuts[:0]
 	for _, list := range [...][]collector.Reading{all, c.killed} {
 		for i := range list {
 			c.appendBase(list[i].Container)
@@ -91,7 +93,11 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 		start := 0
 		for j := range all {
 			o.Container, o.Sample = all[j].Container, &all[j].Sample
+			from := len(dst)
 			dst = c.appendSeries(dst, f, &o, &all[j], c.base[start:c.ends[j]])
+			if len(dst) > from {
+				c.marks = append(c.marks, mark{from, len(dst), len(f.Name) + 1, i, j})
+			}
 			if len(dst) >= pieceSize {
 				dst = write(dst)
 			}
@@ -234,6 +240,8 @@ func labelRune(r rune) rune {
 // appendBase appends the labels that all series of a container have. Of keys that make the
 // same name, the one that is the name wins, else the first in order.
 func (c *containers) appendBase(of *metric.Container) {
+	start := len(c.base)
+	cut := func() { c.cuts = append(c.cuts, len(c.base)-start) }
 	clear(c.values)
 	for _, label := range c.show(of) {
 		if i := c.columns[label.name]; c.values[i] == "" || label.exact {
@@ -241,12 +249,30 @@ func (c *containers) appendBase(of *metric.Container) {
 		}
 	}
 	for i, name := range c.union {
-		c.base = appendLabel(c.base, name, c.values[i])
-		c.base = append(c.base, ',')
+		c.base = append(appendLabel(c.base, name, c.values[i]), ',')
+		cut()
 	}
-	c.base = appendLabel(c.base, "id", of.Path)
-	c.base = appendLabel(append(c.base, ','), "image", of.Image)
-	c.base = appendLabel(append(c.base, ','), "name", of.Name)
+	c.base = append(appendLabel(c.base, "id", of.Path), ',')
+	cut()
+	c.base = append(appendLabel(c.base, "image", of.Image), ',')
+	cut()
+	c.base = appendLabel(c.base, "name", of.Name)
+	cut()
+}
+
+// labels returns the labels that all series of a container have.
+func (c *containers) labels(container int) []byte {
+	start := 0
+	if container > 0 {
+		start = c.ends[container-1]
+	}
+	return c.base[start:c.ends[container]]
+}
+
+// labelCuts returns where each of these labels ends.
+func (c *containers) labelCuts(container int) []int {
+	each := len(c.union) + 3 // id, image and name
+	return c.cuts[container*each : (container+1)*each]
 }
 
 // appendSeries appends the series that a container has of a family.
@@ -273,15 +299,18 @@ func (c *containers) appendSeries(dst []byte, f *cadvisor.Family, o *cadvisor.Ob
 		divisor := metric.Describe(n.ID).Unit.PerShown() * max(n.Per, 1)
 		for row := range o.Sample.Rows(per) {
 			v, ok := o.Sample.GetRow(n.ID, row)
-			if !ok || v == 0 && per == metric.PerCPU || v > math.MaxInt64 {
+			if !ok || v == 0 && per == metric.PerCPU || v > math.MaxInt64 && !n.Signed {
 				continue // a CPU that is possible and not there has 0
+			}
+			if f.Row != "" && f.Row != o.Sample.Key(per, row).Name {
+				continue
 			}
 			any = true
 			dst = appendStart(dst, f.Name, base)
 			dst = append(appendRowLabels(dst, o.Sample.Key(per, row), f, per), n.Labels...)
 			dst = append(dst, '}', ' ')
 			if divisor == 1 {
-				dst = strconv.AppendUint(dst, v, 10)
+				dst = strconv.AppendInt(dst, int64(v), 10)
 			} else {
 				dst = strconv.AppendFloat(dst, float64(v)/divisor, 'g', -1, 64)
 			}

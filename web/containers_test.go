@@ -269,20 +269,22 @@ func TestMetricsGzipped(t *testing.T) {
 	f("br", false)
 }
 
-// What a scrape throws away doesn't grow with the number of series.
+// What a scrape throws away doesn't grow with the number of series, compressed or not.
 func TestScrapeAllocs(t *testing.T) {
-	allocs := func(containers int) float64 {
-		c := newContainers(of(t, fleet(containers)))
-		var dst []byte
+	allocs := func(containers int, compressed bool) float64 {
+		m := newMetrics(Options{Metrics: func() []Family { return nil }, Containers: of(t, tasks(containers)), Log: zap.NewNop()})
+		s := m.scrapes.Get().(*scrape)
+		s.to, s.compressed = io.Discard, compressed
 		return testing.AllocsPerRun(20, func() {
-			var err error
-			if dst, err = c.append(t.Context(), dst[:0], &requestOptions{idType: "name"}, func(piece []byte) []byte { return piece[:0] }); err != nil {
-				t.Fatal(err)
-			}
+			s.deflater.reset(io.Discard)
+			m.fill(s, t.Context(), &requestOptions{idType: "name"})
+			s.deflater.close()
 		})
 	}
-	if few, many := allocs(10), allocs(500); many > few+2 {
-		t.Errorf("%v allocations with 10 containers, %v with 500", few, many)
+	for _, compressed := range []bool{false, true} {
+		if few, many := allocs(10, compressed), allocs(100, compressed); many > few+2 {
+			t.Errorf("compressed %v: %v allocations with 10 containers, %v with 100", compressed, few, many)
+		}
 	}
 }
 

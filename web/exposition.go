@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net/http"
@@ -42,10 +41,11 @@ type metrics struct {
 type scrape struct {
 	containers *containers // nil where none are shown
 	piece      []byte
-	gzip       *gzip.Writer
-	gzipped    *bufio.Writer // what gzip writes, which is by hundreds of bytes
+	deflater   *deflater
+	gzip       *gzip.Writer // of OpenMetrics, for which few ask
 
 	to          io.Writer
+	compressed  bool
 	openMetrics bool
 	translated  []byte // a piece in OpenMetrics
 }
@@ -56,12 +56,18 @@ const pieceSize = 64 << 10 // bytes
 // write writes whole lines, a family's head with both of its own, and returns their memory for
 // what comes next.
 func (s *scrape) write(text []byte) []byte {
-	piece := text
-	if s.openMetrics {
+	switch {
+	case s.openMetrics:
 		s.translated = appendOpenMetrics(s.translated[:0], text)
-		piece = s.translated
+		s.to.Write(s.translated) // the client went away: nobody to tell
+	case s.compressed:
+		s.deflater.write(text, s.containers)
+	default:
+		s.to.Write(text)
 	}
-	s.to.Write(piece) // the client went away: nobody to tell
+	if s.containers != nil {
+		s.containers.marks = s.containers.marks[:0]
+	}
 	return text[:0]
 }
 
@@ -72,8 +78,8 @@ func newMetrics(o Options) *metrics {
 		if o.Containers != nil {
 			s.containers = newContainers(o.Containers)
 		}
+		s.deflater = newDeflater()
 		s.gzip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // a level that there is
-		s.gzipped = bufio.NewWriterSize(nil, pieceSize/2)
 		return s
 	}
 	return m
@@ -88,15 +94,18 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := m.scrapes.Get().(*scrape)
 	defer m.scrapes.Put(s)
 	contentType := negotiate(strings.Join(r.Header.Values("Accept"), ","))
-	s.to, s.openMetrics = w, contentType != textType
+	s.to, s.openMetrics, s.compressed = w, contentType != textType, acceptsGzip(r.Header.Get("Accept-Encoding"))
 	w.Header().Set("Content-Type", contentType)
-	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+	switch {
+	case s.compressed && s.openMetrics:
 		w.Header().Set("Content-Encoding", "gzip")
-		s.gzipped.Reset(w)
-		s.gzip.Reset(s.gzipped)
-		defer s.gzipped.Flush()
+		s.gzip.Reset(w)
 		defer s.gzip.Close()
 		s.to = s.gzip
+	case s.compressed:
+		w.Header().Set("Content-Encoding", "gzip")
+		s.deflater.reset(w)
+		defer s.deflater.close()
 	}
 	m.fill(s, r.Context(), &asked)
 }

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"compress/gzip"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -116,6 +118,24 @@ func TestOpenMetricsOfContainers(t *testing.T) {
 	}
 	if strings.Join(got, "") != strings.Join(want, "") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, ""), strings.Join(want, ""))
+	}
+}
+
+// OpenMetrics is compressed, too.
+func TestOpenMetricsGzipped(t *testing.T) {
+	h := Handler(Options{Metrics: func() []Family { return nil }, Containers: of(t, tasks(20)), Log: zap.NewNop()})
+	request := httptest.NewRequest("GET", "/metrics", nil)
+	request.Header.Set("Accept", "application/openmetrics-text")
+	request.Header.Set("Accept-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request)
+	r, err := gzip.NewReader(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil || !strings.HasSuffix(string(text), "\n"+openMetricsEnd) || strings.Count(string(text), "# TYPE container_memory_usage_bytes ") != 1 {
+		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
 

@@ -8,7 +8,6 @@ import "iter"
 func ignoredFlags() iter.Seq2[string, flagKind] {
 	return func(yield func(string, flagKind) bool) {
 		for _, name := range [...]string{
-			"enable_load_reader",
 			"log_cadvisor_usage", "storage_driver_es_enable_sniffer", "storage_driver_secure",
 			"storage_driver_kafka_ssl_verify", "logtostderr", "alsologtostderr", "skip_headers",
 			"skip_log_headers", "one_output", "add_dir_header",
@@ -23,8 +22,7 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			"container_hints",
 			// Sweeps start on the same slots of the wall clock on all nodes.
 			"initial_splay_factor", "jitter_factor",
-			// Other runtimes are recognized by their cgroups.
-			"containerd", "containerd-namespace", "podman", "crio_client_timeout",
+			"crio_client_timeout",
 			"mesos_agent", "mesos_agent_timeout",
 			// What only other storage drivers, or Elasticsearch before 7, need.
 			"storage_driver_es_type", "storage_driver_buffer_duration",

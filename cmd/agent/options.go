@@ -35,6 +35,9 @@ type options struct {
 	DockerTLSKey               string
 	DockerTLSCA                string
 	DockerRoot                 string
+	Podman                     string
+	Containerd                 string
+	ContainerdNamespace        string
 	MachineIDFile              string
 	BootIDFile                 string
 	MaxProcs                   int
@@ -43,6 +46,7 @@ type options struct {
 	ESIndex                    string
 	EnableMetrics              string
 	DisableMetrics             string
+	EnableLoadReader           bool
 	StoreContainerLabels       bool
 	AllowedLabels              string
 	EnvPrefixes                string
@@ -62,6 +66,8 @@ type options struct {
 	EventCountLimit            string
 
 	// Our own.
+	PodmanRoot     string
+	ContainerdRun  string
 	ProcRoot       string
 	CgroupRoot     string
 	SysRoot        string
@@ -111,6 +117,9 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.DockerTLSKey, "docker-tls-key", "key.pem", "client key for -docker-tls")
 	fs.StringVar(&o.DockerTLSCA, "docker-tls-ca", "ca.pem", "CA for -docker-tls")
 	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; its folder containers tells who containers are, and the folders of layers and volumes, where they are mounted, what they take on disk")
+	fs.StringVar(&o.Podman, "podman", "unix:///var/run/podman/podman.sock", "Podman's API; tells labels, states and health if it answers, never needed")
+	fs.StringVar(&o.Containerd, "containerd", "/run/containerd/containerd.sock", "containerd's socket; tells labels, images and the time of creation if it answers, never needed")
+	fs.StringVar(&o.ContainerdNamespace, "containerd-namespace", "k8s.io", "containerd's namespace: cgroups below a parent of that name are taken for its containers; others are known by their cgroups or by -containerd-run, all namespaces but Docker's")
 	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id; the first readable one counts")
 	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
@@ -118,8 +127,9 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
 	fs.StringVar(&o.ESIndex, "storage_driver_es_index", "cadvisor", "prefix of the daily indices, and name of their alias and template")
 
-	fs.StringVar(&o.EnableMetrics, "enable_metrics", "", "comma-separated groups of metrics that /metrics shows of containers, in place of all that -disable_metrics leaves")
+	fs.StringVar(&o.EnableMetrics, "enable_metrics", "", "comma-separated groups of metrics that /metrics shows of containers, in place of all that -disable_metrics leaves; what is read of processes and sockets is read only if its group is on")
 	fs.StringVar(&o.DisableMetrics, "disable_metrics", cadvisor.DisabledByDefault, "comma-separated groups of metrics that /metrics leaves out")
+	fs.BoolVar(&o.EnableLoadReader, "enable_load_reader", false, "count tasks by their states, and average the load from them over 10 s (on cgroup v2, too)")
 	fs.BoolVar(&o.StoreContainerLabels, "store_container_labels", true, "show all labels of containers on /metrics; with false, those in -whitelisted_container_labels alone")
 	fs.StringVar(&o.AllowedLabels, "whitelisted_container_labels", "", "comma-separated keys of labels that /metrics shows with -store_container_labels=false")
 
@@ -135,6 +145,8 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 
 	o.httpFlags(fs)
 
+	fs.StringVar(&o.PodmanRoot, "podman-root", "/var/lib/containers", "Podman's data directory as the agent sees it; only its folder storage/overlay-containers is read")
+	fs.StringVar(&o.ContainerdRun, "containerd-run", "/run/containerd", "containerd's state directory as the agent sees it; only its folder io.containerd.runtime.v2.task is read")
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
 	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces")

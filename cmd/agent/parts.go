@@ -26,7 +26,8 @@ type parts struct {
 	host        *proc.Node
 	filesystems *proc.Filesystems
 	engine      *docker.Engine
-	storage     *storage // nil where the group "disk" is off
+	storage     *storage      // nil where the group "disk" is off
+	details     *proc.Details // nil where nothing of it is asked for
 	log         *zap.Logger
 	// unknown are sentences about what the last look at the machine didn't find.
 	unknown     atomic.Pointer[[]string]
@@ -73,9 +74,12 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		return nil, err
 	}
 	engine, err := docker.New(docker.Options{
-		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(), Log: log.Named("engine"),
+		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(),
+		PodmanRoot: o.PodmanRoot, PodmanHost: o.Podman,
+		ContainerdRun: o.ContainerdRun, ContainerdSocket: o.Containerd, ContainerdNamespace: o.ContainerdNamespace,
 		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
 		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
+		Log:           log.Named("engine"),
 		HostRoot:      o.HostRoot, UpperDir: fs.UpperDir,
 	})
 	if err != nil {
@@ -85,7 +89,14 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	p := &parts{occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, log: log}
+	details, err := o.details(fs, log)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{
+		occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host,
+		filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, details: details, log: log,
+	}
 	if groups, _ := o.groups(); groups.Has("disk") { // was checked with the options
 		p.storage = newStorage(engine)
 	}
@@ -122,6 +133,9 @@ func (p *parts) notes() []string {
 	if p.storage != nil {
 		notes = append(notes, p.storage.notes()...)
 	}
+	if p.details != nil {
+		notes = append(notes, p.details.Notes()...)
+	}
 	return notes
 }
 
@@ -153,6 +167,8 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		Cgroups: p.cgroups, Proc: p.proc, Host: p.host, Runtime: p.engine, Sink: sink, Log: log,
 		Node:            func(ctx context.Context) (*metric.Node, error) { return p.node(ctx, o) },
 		Filesystems:     p.filesystems.Read,
+		Details:         p.details,
+		DetailsInterval: max(detailsInterval, o.HousekeepingInterval),
 		Interval:        o.HousekeepingInterval,
 		Window:          o.ShipInterval,
 		SlowInterval:    slowInterval,

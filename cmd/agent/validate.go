@@ -41,7 +41,7 @@ func (s *state) validate(ctx context.Context) web.Report {
 		Sections: []web.Section{
 			kernelSection(node.Kernel),
 			cgroupSection(s.parts.cgroups.Mode(), setup),
-			mountSection(s.options.CgroupRoot, setup, s.parts.notes()),
+			mountSection(s.options.CgroupRoot, setup, s.parts.cgroups.Notes()),
 			engineSection(node.EngineVersion),
 			driverSection(driver, driverErr),
 			diskSection(s.parts.cgroups.Mode(), disks, disksErr),
@@ -211,6 +211,12 @@ func (s *state) rightsSection() web.Section {
 	}
 	if d := s.parts.cgroups.Descriptors(); d.Reopening > 0 {
 		lack(fmt.Sprintf("%d cgroups have their files opened at each reading, because %d may be kept open: --ulimit nofile=1048576", d.Reopening, d.Max))
+	}
+	ofCgroups := s.parts.cgroups.Notes() // stand with the mounts
+	for _, note := range s.parts.notes() {
+		if !slices.Contains(ofCgroups, note) {
+			section.Lines = append(section.Lines, note)
+		}
 	}
 	if len(section.Lines) == 0 {
 		section.Lines = []string{"Everything that is needed is there."}

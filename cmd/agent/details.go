@@ -1,0 +1,38 @@
+package main
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/swarmgauge/swarmgauge/proc"
+)
+
+// detailsInterval is the shortest time between two looks at the processes and sockets of a
+// container.
+const detailsInterval = 5 * time.Second
+
+// details returns what reads processes and sockets, nil if no group of metrics that is on
+// needs it.
+func (o *options) details(fs *proc.FS, log *zap.Logger) (*proc.Details, error) {
+	groups, err := o.groups()
+	if err != nil {
+		return nil, err
+	}
+	wanted := proc.Wanted{
+		Processes:   groups.Has("process"),
+		Sched:       groups.Has("sched"),
+		Tasks:       o.EnableLoadReader && groups.Has("cpuLoad"),
+		Referenced:  groups.Has("referenced_memory"),
+		TCP:         groups.Has("tcp"),
+		UDP:         groups.Has("udp"),
+		TCPCounters: groups.Has("advtcp"),
+	}
+	if !wanted.OfProcesses() && !wanted.OfSockets() {
+		return nil, nil
+	}
+	if wanted.Referenced {
+		log.Warn("referenced memory is measured: the kernel looks at every page of every process for it, each time; leave referenced_memory in -disable_metrics if you don't need it")
+	}
+	return fs.NewDetails(wanted), nil
+}
