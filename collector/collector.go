@@ -78,6 +78,9 @@ type Options struct {
 	// cAdvisor's -raw_cgroup_prefix_whitelist.
 	RuntimeOnly bool
 	RawPrefixes []string
+	// NoRootStats measures nothing of the node itself, which is still there by name:
+	// cAdvisor's -disable_root_cgroup_stats.
+	NoRootStats bool
 	// Occurrences takes what happens to cgroups; nil for none.
 	Occurrences *Occurrences
 }

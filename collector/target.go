@@ -93,6 +93,10 @@ func (c *Collector) read(t *target) (gone bool) {
 	c.putStorage(t, t.prev)
 	t.cur.CopyFrom(t.prev)
 	t.cur.Time = time.Now().UnixNano()
+	if c.o.NoRootStats && t.path() == metric.Root {
+		t.reads++ // there it is, without a number
+		return false
+	}
 	slowEvery := uint64(max(1, c.o.SlowInterval/c.o.Interval))
 	slow := t.reads < settling || t.changed || (c.sweeps+t.phase)%slowEvery == 0
 	t.changed = false

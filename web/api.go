@@ -48,6 +48,8 @@ type API struct {
 // clients look for these sentences; only what asks for a list gets 400.
 type api struct {
 	*API
+	// expensive is for all but events, streams for streams of these.
+	expensive, streams *gate
 }
 
 // versions are the versions of the API, each with the requests that it has.
@@ -68,13 +70,6 @@ var versions = [...]struct {
 type request func(a *api, w http.ResponseWriter, r *http.Request, name string) error
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPost:
-	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		http.Error(w, "the API answers GET, HEAD and POST", http.StatusMethodNotAllowed)
-		return
-	}
 	_, rest, _ := strings.Cut(r.URL.Path, apiPath)
 	version, rest, _ := strings.Cut(rest, "/")
 	if version == "" {
@@ -109,6 +104,12 @@ func (a *api) serveVersion(w http.ResponseWriter, r *http.Request, requests map[
 	if !ok {
 		http.Error(w, fmt.Sprintf("unknown request type %q", kind), http.StatusInternalServerError)
 		return
+	}
+	if kind != "events" {
+		if !a.expensive.enter(w, r) {
+			return
+		}
+		defer a.expensive.leave()
 	}
 	if err := answer(a, w, r, path.Join("/", rest)); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

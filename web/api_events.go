@@ -79,25 +79,17 @@ func events(a *api, w http.ResponseWriter, r *http.Request, name string) error {
 	return respond(w, list)
 }
 
-// eventTimeout bounds the writing of one event: a client that doesn't read is let go.
-const eventTimeout = 10 * time.Second
-
 // stream writes each event as a line when it happens, until the client leaves.
 func (a *api) stream(w http.ResponseWriter, r *http.Request, q *eventQuery) {
+	if !a.streams.enter(w, r) {
+		return
+	}
+	defer a.streams.leave()
 	watch := a.Occurrences.Watch()
 	defer a.Occurrences.Unwatch(watch)
-	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Time{}) // or the server takes the client to be gone
-	write := func(line []byte) error {
-		control.SetWriteDeadline(time.Now().Add(eventTimeout))
-		if _, err := w.Write(line); err != nil {
-			return err
-		}
-		return control.Flush()
-	}
 	w.Header()["Content-Type"] = nil // as cAdvisor: none
-	w.WriteHeader(http.StatusOK)
-	if write(nil) != nil {
+	out, err := newStream(w)
+	if err != nil {
 		return
 	}
 	for {
@@ -107,7 +99,10 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, q *eventQuery) {
 				continue
 			}
 			line, err := json.Marshal(event(&o))
-			if err != nil || write(append(line, '\n')) != nil {
+			if err != nil {
+				return
+			}
+			if _, err := out.Write(append(line, '\n')); err != nil {
 				return
 			}
 		case <-r.Context().Done():

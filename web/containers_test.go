@@ -43,7 +43,7 @@ func fleet(n int) collector.Readings {
 	}
 	for i := range n {
 		c := &metric.Container{
-			Path: fmt.Sprintf("/docker/%064x", i), ID: fmt.Sprintf("%064x", i), Name: fmt.Sprintf("shop_web.%d", i), Image: "nginx:1.27",
+			Path: fmt.Sprintf("/docker/%064x", i), Runtime: "docker", ID: fmt.Sprintf("%064x", i), Name: fmt.Sprintf("shop_web.%d", i), Image: "nginx:1.27",
 			Started: time.Unix(1795000000, 0), Created: time.Unix(1794000000, 0), Health: "healthy",
 			Labels: []metric.Label{{Key: "com.docker.swarm.service.name", Value: "shop_web"}, {Key: "n", Value: fmt.Sprint(i)}},
 		}

@@ -8,7 +8,6 @@ import "iter"
 func ignoredFlags() iter.Seq2[string, flagKind] {
 	return func(yield func(string, flagKind) bool) {
 		for _, name := range [...]string{
-			"profiling", "disable_root_cgroup_stats",
 			"log_cadvisor_usage", "storage_driver_es_enable_sniffer", "storage_driver_secure",
 			"storage_driver_kafka_ssl_verify", "logtostderr", "alsologtostderr", "skip_headers",
 			"skip_log_headers", "one_output", "add_dir_header",
@@ -18,8 +17,6 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			}
 		}
 		for _, name := range [...]string{
-			"http_auth_file", "http_auth_realm",
-			"http_digest_file", "http_digest_realm",
 			"referenced_reset_interval", "resctrl_interval", "perf_events_config",
 			"application_metrics_count_limit", "collector_cert", "collector_key",
 			"container_hints",
@@ -35,7 +32,7 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			"storage_driver_kafka_topic", "storage_driver_kafka_ssl_cert",
 			"storage_driver_kafka_ssl_key", "storage_driver_kafka_ssl_ca",
 			"bq_account", "bq_credentials_file", "bq_id", "bq_project_id", "bq_secret",
-			"v", "vmodule", "stderrthreshold", "log_dir", "log_file", "log_file_max_size",
+			"vmodule", "stderrthreshold", "log_dir", "log_file", "log_file_max_size",
 			"log_backtrace_at",
 		} {
 			if !yield(name, valued) {

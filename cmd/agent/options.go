@@ -54,6 +54,14 @@ type options struct {
 	ContainerdEnvPrefixes      string
 	PrometheusEndpoint         string
 	URLBasePrefix              string
+	AuthFile                   string
+	AuthRealm                  string
+	DigestFile                 string
+	DigestRealm                string
+	Profiling                  bool
+	DisableRootStats           bool
+	Verbosity                  int
+	Version                    bool
 	EventAgeLimit              string
 	EventCountLimit            string
 
@@ -77,6 +85,8 @@ type options struct {
 	ESProductCheck bool
 	LogLevel       string
 	LogFormat      string
+	AuthPagesOnly  bool
+	AllowedHosts   string
 
 	// ignored are cAdvisor's flags that were given and mean nothing here; unknown are
 	// sentences about environment variables that belong to no option.
@@ -135,13 +145,15 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 
 	fs.StringVar(&o.PodmanRoot, "podman-root", "/var/lib/containers", "Podman's data directory as the agent sees it; only its folder storage/overlay-containers is read")
 	fs.StringVar(&o.ContainerdRun, "containerd-run", "/run/containerd", "containerd's state directory as the agent sees it; only its folder io.containerd.runtime.v2.task is read")
+	o.httpFlags(fs)
+
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
 	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces")
 	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems (default / where the agent isn't in a container)")
 	fs.StringVar(&o.NodeName, "node-name", "", "name of this node in documents (default the host name)")
 	fs.StringVar(&o.NodeID, "node-id", "", "Swarm id of this node (default what its tasks say)")
-	fs.DurationVar(&o.ShipInterval, "ship-interval", 10*time.Second, "time that one document covers, a multiple of -housekeeping_interval")
+	fs.DurationVar(&o.ShipInterval, "ship-interval", 10*time.Second, "time that one document covers, a multiple of -housekeeping_interval; where it isn't set, the next one from 10 s on")
 	fs.StringVar(&o.SpoolDir, "spool-dir", "/var/lib/swarmgauge", "where documents wait until Elasticsearch has them")
 	o.SpoolBudget = 1 << 30
 	fs.Var(&o.SpoolBudget, "spool-budget", "most disk space for waiting documents, as 500MiB or 2GiB; the oldest are dropped, counted, beyond it")
@@ -172,9 +184,14 @@ func parseOptions(args, environ []string, stdout io.Writer) (*options, []string,
 		}
 		return nil, nil, usageError{explain(fs, err)}
 	}
+	if o.Version {
+		printCAdvisorVersion(stdout)
+		return nil, nil, flag.ErrHelp
+	}
 	if err := o.fromEnvironment(fs, environ); err != nil {
 		return nil, nil, usageError{err}
 	}
+	o.derive(fs)
 	if err := o.check(); err != nil {
 		return nil, nil, usageError{err}
 	}
@@ -230,6 +247,9 @@ func (o *options) fromEnvironment(fs *flag.FlagSet, environ []string) error {
 	var err error
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) {
+		if f.Name == versionFlag {
+			return // a question, and no setting
+		}
 		name := envName(f.Name)
 		names = append(names, name)
 		value, set := env[name]
@@ -293,8 +313,11 @@ func (o *options) check() error {
 	if o.PrometheusEndpoint, err = cleanPath("prometheus_endpoint", o.PrometheusEndpoint); err != nil {
 		return err
 	}
-	if o.PrometheusEndpoint == "" || o.PrometheusEndpoint == web.HealthPath {
+	if o.PrometheusEndpoint == "" || web.Reserved(o.PrometheusEndpoint) {
 		return fmt.Errorf("-prometheus_endpoint can't be %q, which is taken; the usual one is %s", o.PrometheusEndpoint, web.DefaultMetricsPath)
+	}
+	if err := o.checkHTTP(); err != nil {
+		return err
 	}
 	if err := oneOf("log-level", o.LogLevel, "debug", "info", "warn", "error"); err != nil {
 		return err

@@ -179,6 +179,7 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		Dynamic:         o.AllowDynamicHousekeeping,
 		MaxInterval:     o.MaxHousekeepingInterval,
 		RuntimeOnly:     o.DockerOnly,
+		NoRootStats:     o.DisableRootStats,
 		RawPrefixes:     prefixes,
 		Occurrences:     p.occurrences,
 	}

@@ -22,6 +22,7 @@ type state struct {
 	parts   *parts
 	loop    *collector.Collector
 	shipper *shipper.Shipper // nil without a spool
+	auth    *web.Auth        // nil for none
 	started time.Time
 }
 
