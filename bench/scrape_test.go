@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,14 +22,16 @@ import (
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
-// BenchmarkAgentScrape is what a scrape of /metrics costs the agent, as Prometheus makes it:
-// compressed, of 100 containers of an engine, and of 1,000 that are bare cgroups, called as
+// BenchmarkAgentScrape is what a scrape of /metrics costs the agent, as Prometheus makes it,
+// compressed, and what two samples, and sixty, of each container by the REST API cost it: of 100 containers of an engine, and of 1,000 that are bare cgroups, called as
 // Docker's are, with records of them where the engine would have them, because an engine takes
 // ten minutes to start as many; what those lack is interfaces. All have the labels that tasks
 // of a Swarm have.
 //
 // The CPU time is what the process uses in a length of time with scrapes, less what it uses in
-// the same length without, divided by the scrapes. More than mostPerScrape fails.
+// the same length without, divided by the scrapes. More than mostPerScrape fails. Beside it is
+// by how much a sweep began late at most while all this was asked for, and how many slots
+// were missed.
 func BenchmarkAgentScrape(b *testing.B) {
 	length := windowLength(b) / 2
 	lab.Need(b, lab.Docker)
@@ -66,13 +71,15 @@ func benchmarkScrape(b *testing.B, program string, length time.Duration, n int, 
 	if err := sleepUntil(b.Context(), time.Now().Add(10*time.Second)); err != nil {
 		b.Fatal(err)
 	}
-	var c scrapeCost
+	costs := make([]scrapeCost, len(questions))
 	for b.Loop() {
-		if err := c.measure(b.Context(), agent, length); err != nil {
-			b.Fatal(err)
+		for i, q := range questions {
+			if err := costs[i].measure(b.Context(), agent, length, q); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
-	text, _, err := scrapeOnce(b.Context(), agent.url, "identity")
+	text, _, err := ask(b.Context(), agent.url, question{path: "/metrics", encoding: "identity"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -84,28 +91,53 @@ func benchmarkScrape(b *testing.B, program string, length time.Duration, n int, 
 	if err != nil {
 		b.Fatal(err)
 	}
-	perScrape := c.cpu / time.Duration(c.scrapes)
-	b.Logf("%d scrapes: %.2f ms of CPU time and %.2f ms until the last byte for each, %d bytes of text, %d compressed; PSS %s",
-		c.scrapes, milliseconds(perScrape), milliseconds(c.took/time.Duration(c.scrapes)), text, c.bytes/c.scrapes, mebibytes(memory.pss))
 	b.ReportMetric(0, "ns/op") // how long the benchmark took says nothing
-	b.ReportMetric(milliseconds(perScrape), "CPU-ms/scrape")
+	for i, q := range questions {
+		c := &costs[i]
+		b.Logf("%s: %d answers: %.2f ms of CPU time and %.2f ms until the last byte for each, %d bytes as they came",
+			q.name, c.answers, milliseconds(c.each()), milliseconds(c.took/time.Duration(c.answers)), c.bytes/c.answers)
+		b.ReportMetric(milliseconds(c.each()), "CPU-ms/"+q.name)
+		b.ReportMetric(float64(c.bytes/c.answers), "B/"+q.name)
+	}
+	late, missed, err := jitter(b.Context(), agent.url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%d bytes of text before compression; a sweep began %.1f ms late at most, %v slots were missed; PSS %s",
+		text, late*1e3, missed, mebibytes(memory.pss))
 	b.ReportMetric(float64(text), "text-B/scrape")
-	b.ReportMetric(float64(c.bytes/c.scrapes), "gzip-B/scrape")
+	b.ReportMetric(late*1e3, "late-ms-most")
+	b.ReportMetric(missed, "missed")
 	b.ReportMetric(float64(memory.pss)/(1<<20), "PSS-MiB")
-	return perScrape
+	return costs[0].each()
 }
 
 // mostPerScrape is what a scrape of 100 containers may cost.
 const mostPerScrape = 10 * time.Millisecond
 
-// scrapeCost is what scrapes have cost.
+// question is one request of a client.
+type question struct {
+	name, path, body, encoding string
+}
+
+// questions are what the agent is asked.
+var questions = []question{
+	{name: "scrape", path: "/metrics", encoding: "gzip"},
+	{name: "two-samples", path: "/api/v1.3/docker/", body: `{"num_stats":2}`},
+	{name: "sixty-samples", path: "/api/v1.3/docker/"},
+}
+
+// scrapeCost is what the answers to one question have cost.
 type scrapeCost struct {
-	scrapes, bytes int
+	answers, bytes int
 	cpu, took      time.Duration
 }
 
-// measure compares a length of time with scrapes to the two around it without.
-func (c *scrapeCost) measure(ctx context.Context, a *agent, length time.Duration) error {
+// each is the CPU time of one answer.
+func (c *scrapeCost) each() time.Duration { return c.cpu / time.Duration(c.answers) }
+
+// measure compares a length of time with questions to the two around it without.
+func (c *scrapeCost) measure(ctx context.Context, a *agent, length time.Duration, q question) error {
 	const between = 200 * time.Millisecond
 	quiet := func() (time.Duration, error) {
 		return cpuDuring(a.proc, func() error { return sleepUntil(ctx, time.Now().Add(length)) })
@@ -114,17 +146,17 @@ func (c *scrapeCost) measure(ctx context.Context, a *agent, length time.Duration
 	if err != nil {
 		return err
 	}
-	scraping, err := cpuDuring(a.proc, func() error {
+	asking, err := cpuDuring(a.proc, func() error {
 		end := time.Now().Add(length)
-		for at := time.Now(); at.Before(end); at = at.Add(between) {
+		for at := time.Now(); at.Before(end); at = later(at.Add(between), time.Now()) {
 			if err := sleepUntil(ctx, at); err != nil {
 				return err
 			}
-			n, took, err := scrapeOnce(ctx, a.url, "gzip")
+			n, took, err := ask(ctx, a.url, q)
 			if err != nil {
 				return err
 			}
-			c.scrapes++
+			c.answers++
 			c.bytes += n
 			c.took += took
 		}
@@ -137,8 +169,44 @@ func (c *scrapeCost) measure(ctx context.Context, a *agent, length time.Duration
 	if err != nil {
 		return err
 	}
-	c.cpu += scraping - (before+after)/2
+	c.cpu += asking - (before+after)/2
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// jitter returns what the agent says of its sweeps: by how many seconds one began late at
+// most, and how many slots were missed.
+func jitter(ctx context.Context, url string) (late, missed float64, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer response.Body.Close()
+	found := 0
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		for name, v := range map[string]*float64{"swarmgauge_sweep_late_most_seconds ": &late, "swarmgauge_slots_missed_total ": &missed} {
+			if text, ok := strings.CutPrefix(lines.Text(), name); ok {
+				found++
+				if *v, err = strconv.ParseFloat(text, 64); err != nil {
+					return 0, 0, err
+				}
+			}
+		}
+	}
+	if found != 2 {
+		return 0, 0, fmt.Errorf("%s/metrics has %d of the two numbers of sweeps", url, found)
+	}
+	return late, missed, nil
 }
 
 // cpuDuring returns the CPU time that a process uses while f runs.
@@ -157,13 +225,13 @@ func cpuDuring(p procfs.Proc, f func() error) (time.Duration, error) {
 	return after.sub(before).cpu, nil
 }
 
-// scrapeOnce gets /metrics and returns the length of the answer's body as it came.
-func scrapeOnce(ctx context.Context, url, encoding string) (bytes int, took time.Duration, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+// ask puts a question and returns the length of the answer's body as it came.
+func ask(ctx context.Context, url string, q question) (bytes int, took time.Duration, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+q.path, strings.NewReader(q.body))
 	if err != nil {
 		return 0, 0, err
 	}
-	request.Header.Set("Accept-Encoding", encoding)
+	request.Header.Set("Accept-Encoding", cmp.Or(q.encoding, "identity"))
 	began := time.Now()
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
