@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -172,10 +173,8 @@ func (c *conformance) check(t testing.TB, q question, got answer) {
 		differ("answer", fmt.Sprintf("%s, %q: %.200q", got.Status, got.Header.Get("Content-Type"), got.Body))
 		return
 	}
-	for _, headers := range []string{q.golden + ".headers.txt", strings.TrimSuffix(q.golden, "-2stats.json") + ".headers.txt"} {
-		if _, err := os.Stat(filepath.Join(c.dir, headers)); err == nil {
-			c.checkHead(t, headers, got)
-		}
+	if headers := q.golden + ".headers.txt"; exists(filepath.Join(c.dir, headers)) {
+		c.checkHead(t, headers, got)
 	}
 	if bytes.HasSuffix(got.Body, []byte("\n")) {
 		differ("answer", "a newline at the end")
@@ -422,7 +421,7 @@ func TestConformance(t *testing.T) {
 	t.Run("Texts", func(t *testing.T) {
 		l := newLedger(allowedInTexts())
 		replay(t, l, addr, readAnswers(t, goldenDir+"/http-status-and-errors.txt"), requestOf)
-		checkValidate(t, l, send(t, addr, get("/validate/")))
+		checkValidate(t, l, goldenDir, send(t, addr, get("/validate/")))
 		l.finish(t)
 	})
 	t.Run("Prefix", func(t *testing.T) {
@@ -447,6 +446,7 @@ func TestConformance(t *testing.T) {
 		c.checkMetrics(t, "metrics-default.prom.gz", send(t, addr, get("/metrics")), true)
 		c.checkMetrics(t, "metrics-all-groups.prom.gz", send(t, all.addr(), get("/metrics")), false)
 		c.checkMetrics(t, "metrics-lean-whitelist.prom.gz", send(t, lean.addr(), get("/metrics")), true)
+		c.checkHead(t, "v1.3-containers-root.headers.txt", send(t, addr, newest("/api/v1.3/containers/", "2")))
 		for golden, header := range map[string]string{
 			"metrics-default.headers.txt":     "Accept: */*",
 			"metrics-gzip.headers.txt":        "Accept-Encoding: gzip",
@@ -552,12 +552,12 @@ func (c *conformance) checkDocuments(t testing.TB, golden, printed string) {
 }
 
 // checkValidate compares the headings of the report on the machine.
-func checkValidate(t testing.TB, l *ledger, got answer) {
+func checkValidate(t testing.TB, l *ledger, dir string, got answer) {
 	t.Helper()
 	if d := "GET /validate/: status: " + got.Status; got.Status != "HTTP/1.1 200 OK" && !l.allows(d) {
 		t.Error(d)
 	}
-	for line := range strings.Lines(string(readGolden(t, goldenDir, "validate.txt"))) {
+	for line := range strings.Lines(string(readGolden(t, dir, "validate.txt"))) {
 		heading, _, ok := strings.Cut(line, ":")
 		if !ok || strings.HasPrefix(line, "\t") {
 			continue
@@ -632,6 +632,13 @@ func (s *stream) close() {
 func (s *stream) check(t *testing.T, names map[string]string) {
 	c := newConformance(t, goldenDir, names, nil)
 	golden := map[string]any{} // by type
+	list, err := parseJSON(readGolden(t, goldenDir, "v1.3-events.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range list.([]any) {
+		golden[nameOf(v)] = v
+	}
 	for line := range bytes.Lines(readGolden(t, goldenDir, "events-stream.ndjson")) {
 		v, err := parseJSON(line)
 		if err != nil {
@@ -689,12 +696,12 @@ func (s *stream) check(t *testing.T, names map[string]string) {
 
 	a = send(t, s.addr, get("/api/v1.3/events/?all_events=true&max_events=100000"))
 	v, err := parseJSON(identified(a.Body, names))
-	list, ok := v.([]any)
+	kept, ok := v.([]any)
 	if err != nil || !ok {
 		t.Fatalf("%v: %.300q", err, a.Body)
 	}
-	inOrder("events", "cg-exit", list, "containerCreation", "containerDeletion")
-	inOrder("events", "cg-oom", list, "containerCreation", "oom", "oomKill")
+	inOrder("events", "cg-exit", kept, "containerCreation", "containerDeletion")
+	inOrder("events", "cg-oom", kept, "containerCreation", "oom", "oomKill")
 	// The newest, from the oldest on.
 	newest := func(query string, want int) {
 		t.Helper()
@@ -710,4 +717,35 @@ func (s *stream) check(t *testing.T, names map[string]string) {
 	newest("creation_events=true&max_events=3", 3)
 	newest("deletion_events=true&max_events=1", 1)
 	c.ledger.finish(t)
+}
+
+// No answer lies there for nothing.
+func TestGoldenAnswersAreUsed(t *testing.T) {
+	used := map[string]bool{}
+	for dir, questions := range map[string][]question{"": slices.Concat(questionsV1(), questionsAllV1()), "v2": slices.Concat(questionsV2(), questionsAllV2())} {
+		for _, q := range questions {
+			used[filepath.Join(dir, q.golden)] = true
+		}
+	}
+	others := []string{ // named where they are compared
+		"README.md", "htpasswd", "http-status-and-errors.txt", "prefix-auth-behaviour.txt", "validate.txt", "v2/validate.txt",
+		"metrics-default.prom.gz", "metrics-all-groups.prom.gz", "metrics-lean-whitelist.prom.gz", "v2/metrics-default.prom.gz", "v2/metrics-all-groups.prom.gz",
+		"v1.3-events.json", "events-stream.ndjson", "es-unreachable-startup.txt",
+	}
+	for _, name := range others {
+		used[name] = true
+	}
+	err := filepath.WalkDir(goldenDir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(goldenDir, path)
+		if !used[name] && !strings.HasSuffix(name, ".headers.txt") { // these lie beside others
+			t.Errorf("nothing is compared with %s", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -26,6 +26,7 @@ func conformanceFiles(t *testing.T) []lab.File {
 	all := map[string]asked{
 		"metrics-default.prom.gz":    {vmDefaults, get("/metrics")},
 		"metrics-all-groups.prom.gz": {vmAll, get("/metrics")},
+		"validate.txt":               {vmDefaults, get("/validate/")},
 	}
 	for _, q := range questionsV2() {
 		all[q.golden] = asked{vmDefaults, q.request}
@@ -68,5 +69,6 @@ func checkConformance(t *testing.T, r report) {
 	}
 	c.checkMetrics(t, "metrics-default.prom.gz", answered("metrics-default.prom.gz", "GET"), true)
 	c.checkMetrics(t, "metrics-all-groups.prom.gz", answered("metrics-all-groups.prom.gz", "GET"), true)
+	checkValidate(t, c.ledger, c.dir, answered("validate.txt", "GET"))
 	c.ledger.finish(t)
 }
