@@ -120,7 +120,7 @@ func Spec(o *Observation, groups Groups, none Unlimited) ContainerSpec {
 		CreationTime: c.Created, StartTime: c.Started,
 		Labels: specLabels(c), Envs: labelMap(c.Env), Image: c.Image,
 		HasDiskIO: groups.Has("diskIO"), HasHugetlb: s.Read(metric.PerHugePage),
-		HasNetwork:    groups.Has("network") && s.Read(metric.PerInterface),
+		HasNetwork:    groups.Has("network") && (s.Read(metric.PerInterface) || c.Runtime == "docker" || c.Runtime == "podman"),
 		HasFilesystem: groups.Has("disk") && (root || c.Runtime == "docker" || c.Runtime == "podman"),
 	}
 	_, spec.HasCPU = s.Get(metric.CPUUsage)

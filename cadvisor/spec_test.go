@@ -29,3 +29,27 @@ func TestSpecProcesses(t *testing.T) {
 	f(UnlimitedV1, 0, math.MaxUint64)
 	f(UnlimitedV2, 0, math.MaxUint64)
 }
+
+// A container that a runtime has made has a network, though there may be no interface in it.
+func TestSpecNetwork(t *testing.T) {
+	f := func(c *metric.Container, groups string, interfaces int, want bool) {
+		t.Helper()
+		on, err := ParseGroups(groups, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &metric.Sample{}
+		for range interfaces {
+			s.PutRow(metric.NetworkReceiveBytes, s.AddRow(metric.PerInterface, metric.Key{Name: "eth0"}), 1)
+		}
+		if got := Spec(&Observation{Node: &metric.Node{}, Container: c, Sample: s}, on, UnlimitedV2).HasNetwork; got != want {
+			t.Errorf("%+v with %d interfaces: has_network %v, want %v", c, interfaces, got, want)
+		}
+	}
+	docker, raw := &metric.Container{Path: "/docker/x", Runtime: "docker"}, &metric.Container{Path: "/system.slice"}
+	f(docker, "network", 1, true)
+	f(docker, "network", 0, true)
+	f(docker, "cpu", 1, false)
+	f(raw, "network", 0, false)
+	f(&metric.Container{Path: "/"}, "network", 1, true)
+}
