@@ -25,11 +25,20 @@ golden cg-oom --memory 20m --memory-swap 20m bb sh -c 'tail /dev/zero; exec slee
 
 ./agent -port=8083 -spool-dir=/tmp/defaults -env_metadata_whitelist=CG_ > defaults.log 2>&1 &
 defaults=$!
-./agent -port=8084 -spool-dir=/tmp/all -env_metadata_whitelist=CG_ -disable_metrics= -enable_load_reader > all.log 2>&1 &
+./agent -port=8084 -spool-dir=/tmp/all -docker_only -env_metadata_whitelist=CG_ -disable_metrics= -enable_load_reader > all.log 2>&1 &
 all=$!
-# Until the health is known, and there are three samples of each container.
+# Until the health is known, there are three samples of each container, and the agent has
+# looked at the processes and sockets of the last one, for which it takes its time.
 until docker ps | grep -q '(healthy)'; do sleep 1; done
-sleep 6
+for name in cg-load cg-srv cg-share cg-host cg-disk cg-oom; do
+	tries=0
+	until busybox wget -q -O - http://127.0.0.1:8084/metrics | grep -q "^container_threads_max{.*name=\"$name\""; do
+		tries=$((tries + 1))
+		[ $tries -lt 30 ] || break
+		sleep 1
+	done
+done
+sleep 5
 echo "== golden documents"
 ./fetch < questions.json | gzip | base64
 kill $defaults $all
