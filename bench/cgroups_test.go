@@ -20,6 +20,8 @@ const parent = "/swarmgauge-bench"
 type bareCgroups struct {
 	tb    testing.TB
 	procs []*exec.Cmd
+	// name returns the name of the i-th cgroup.
+	name func(i int) string
 }
 
 // newBareCgroups removes what a run that was killed has left, and makes everything go
@@ -36,7 +38,7 @@ func newBareCgroups(tb testing.TB) *bareCgroups {
 	if err := all.Destroy(); err != nil {
 		tb.Fatalf("%s is in use, by another benchmark? %v", parent, err)
 	}
-	b := &bareCgroups{tb: tb}
+	b := &bareCgroups{tb: tb, name: func(i int) string { return fmt.Sprintf("%04d", i) }}
 	tb.Cleanup(func() {
 		for _, p := range b.procs {
 			p.Process.Kill()
@@ -67,7 +69,7 @@ func (b *bareCgroups) grow(n int) error {
 		if err := sleep.Start(); err != nil {
 			return err
 		}
-		path := fmt.Sprintf("%s/%04d", parent, len(b.procs))
+		path := parent + "/" + b.name(len(b.procs))
 		b.procs = append(b.procs, sleep)
 		m, err := cgroup(path)
 		if err != nil {

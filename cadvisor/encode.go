@@ -3,7 +3,6 @@ package cadvisor
 import (
 	"math"
 	"strconv"
-	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
 )
@@ -12,12 +11,12 @@ import (
 // of encoding/json.Marshal(v), without its allocations and in less than a tenth of its time. The
 // averages must be finite and the timestamp's year have four digits.
 func (v *ContainerStats) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"timestamp":"`...)
-	dst = v.Timestamp.AppendFormat(dst, time.RFC3339Nano)
-	dst = append(dst, '"')
-	dst = v.CPU.append(dst)
+	dst = v.CPU.append(v.appendTimestamp(dst))
 	dst = v.DiskIO.append(dst)
 	dst = v.Memory.append(dst)
+	if len(v.HugePages) > 0 {
+		dst = v.HugePages.append(append(dst, `,"hugetlb":`...))
+	}
 	if v.Network != nil {
 		dst = v.Network.append(dst)
 	}
@@ -146,7 +145,8 @@ func (m *Memory) append(dst []byte) []byte {
 func (m *MemoryFaults) append(dst []byte) []byte {
 	dst = appendUint(dst, `{"pgfault":`, m.PgFault)
 	dst = appendUint(dst, `,"pgmajfault":`, m.PgMajFault)
-	return append(dst, `,"numa_stats":{}}`...)
+	dst = m.NUMAStats.append(append(dst, `,"numa_stats":`...))
+	return append(dst, '}')
 }
 
 func (n *Network) append(dst []byte) []byte {
@@ -157,6 +157,11 @@ func (n *Network) append(dst []byte) []byte {
 		dst = append(dst, '}')
 	}
 	dst = appendEnd(dst, len(n.Interfaces))
+	return append(n.appendSockets(dst), '}')
+}
+
+// appendSockets appends members that follow others.
+func (n *Network) appendSockets(dst []byte) []byte {
 	if n.TCP == (TCP{}) && n.TCP6 == (TCP{}) && n.UDP == (UDP{}) && n.UDP6 == (UDP{}) {
 		dst = append(dst, zeroSockets...) // mostly nobody has asked
 	} else {
@@ -165,8 +170,7 @@ func (n *Network) append(dst []byte) []byte {
 		dst = n.UDP.append(append(dst, `,"udp":`...))
 		dst = n.UDP6.append(append(dst, `,"udp6":`...))
 	}
-	dst = n.TCPAdvanced.append(append(dst, `,"tcp_advanced":`...))
-	return append(dst, '}')
+	return n.TCPAdvanced.append(append(dst, `,"tcp_advanced":`...))
 }
 
 func (t *TCP) append(dst []byte) []byte {
@@ -270,8 +274,10 @@ func (f *Filesystem) append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-func (t *TaskStats) append(dst []byte) []byte {
-	dst = appendUint(dst, `,"task_stats":{"nr_sleeping":`, t.Sleeping)
+func (t *TaskStats) append(dst []byte) []byte { return t.appendAs(dst, `,"task_stats":`) }
+
+func (t *TaskStats) appendAs(dst []byte, key string) []byte {
+	dst = appendUint(append(dst, key...), `{"nr_sleeping":`, t.Sleeping)
 	dst = appendUint(dst, `,"nr_running":`, t.Running)
 	dst = appendUint(dst, `,"nr_stopped":`, t.Stopped)
 	dst = appendUint(dst, `,"nr_uninterruptible":`, t.Uninterruptible)

@@ -19,6 +19,9 @@ type Family struct {
 	Time Time
 	// NumberedDevices tells block devices by their numbers, too.
 	NumberedDevices bool
+	// AfterEnd keeps the series of a container for a while after its end, because what
+	// they count most often ends it.
+	AfterEnd bool
 	// Row is the name of the only row whose numbers are shown, "" for all.
 	Row string
 	// Numbers are its series: one for each row of a number's Per.
@@ -112,6 +115,9 @@ func families(perCPU bool) []Family {
 		{Name: "container_fs_writes_merged_total", Help: "Cumulative count of writes merged", Kind: counter, Group: "diskIO", Numbers: one(metric.DiskWritesMerged)},
 		{Name: "container_fs_writes_total", Help: "Cumulative count of writes completed", Kind: counter, Group: "diskIO", Numbers: one(metric.DiskWriteOperations)},
 		{Name: "container_health_state", Help: "The result of the container's health check", Kind: gauge, Of: healthState},
+		{Name: "container_hugetlb_failcnt", Help: "Number of hugepage usage hits limits", Kind: counter, Group: "hugetlb", Numbers: one(metric.HugePagesFailures)},
+		{Name: "container_hugetlb_max_usage_bytes", Help: "Maximum hugepage usage recorded in bytes", Kind: gauge, Group: "hugetlb", Numbers: one(metric.HugePagesPeak)},
+		{Name: "container_hugetlb_usage_bytes", Help: "Current hugepage usage in bytes", Kind: gauge, Group: "hugetlb", Numbers: one(metric.HugePagesUsage)},
 		{Name: "container_last_seen", Help: "Last time a container was seen by the exporter", Kind: gauge, Time: OfScrape, Of: func(o *Observation) (float64, bool) { return unix(o.Now) }},
 		{Name: "container_memory_cache", Help: "Number of bytes of page cache memory.", Kind: gauge, Group: "memory", Numbers: one(metric.MemoryCache)},
 		{Name: "container_memory_events_high_total", Help: "Cumulative count of memory.high throttle events for the container", Kind: counter, Group: "memory", Numbers: one(metric.MemoryHighEvents)},
@@ -128,6 +134,15 @@ func families(perCPU bool) []Family {
 		{Name: "container_memory_kernel_usage", Help: "Size of kernel memory allocated in bytes.", Kind: gauge, Group: "memory", Numbers: one(metric.MemoryKernel)},
 		{Name: "container_memory_mapped_file", Help: "Size of memory mapped files in bytes.", Kind: gauge, Group: "memory", Numbers: one(metric.MemoryMappedFile)},
 		{Name: "container_memory_max_usage_bytes", Help: "Maximum memory usage recorded in bytes", Kind: gauge, Group: "memory", Numbers: one(metric.MemoryPeak)},
+		{Name: "container_memory_migrate", Help: "Memory migrate status.", Kind: gauge, Group: "cpuset", Numbers: one(metric.CPUSetMemoryMigrate)},
+		{Name: "container_memory_numa_pages", Help: "Number of used pages per NUMA node", Kind: gauge, Group: "memory_numa", Numbers: []Number{
+			{ID: metric.NUMAFile, Labels: `,scope="container",type="file"`},
+			{ID: metric.NUMAAnon, Labels: `,scope="container",type="anon"`},
+			{ID: metric.NUMAUnevictable, Labels: `,scope="container",type="unevictable"`},
+			{ID: metric.NUMAHierarchicalFile, Labels: `,scope="hierarchy",type="file"`},
+			{ID: metric.NUMAHierarchicalAnon, Labels: `,scope="hierarchy",type="anon"`},
+			{ID: metric.NUMAHierarchicalUnevictable, Labels: `,scope="hierarchy",type="unevictable"`},
+		}},
 		{Name: "container_memory_pgscan_total", Help: "Cumulative number of pages scanned by the page reclaim algorithm.", Kind: counter, Group: "memory", Numbers: one(metric.MemoryPagesScanned)},
 		{Name: "container_memory_pgsteal_total", Help: "Cumulative number of pages reclaimed by the page reclaim algorithm.", Kind: counter, Group: "memory", Numbers: one(metric.MemoryPagesReclaimed)},
 		{Name: "container_memory_rss", Help: "Size of RSS in bytes.", Kind: gauge, Group: "memory", Numbers: one(metric.MemoryRSS)},
@@ -146,7 +161,7 @@ func families(perCPU bool) []Family {
 		{Name: "container_network_transmit_errors_total", Help: "Cumulative count of errors encountered while transmitting", Kind: counter, Group: "network", Numbers: one(metric.NetworkTransmitErrors)},
 		{Name: "container_network_transmit_packets_dropped_total", Help: "Cumulative count of packets dropped while transmitting", Kind: counter, Group: "network", Numbers: one(metric.NetworkTransmitDropped)},
 		{Name: "container_network_transmit_packets_total", Help: "Cumulative count of packets transmitted", Kind: counter, Group: "network", Numbers: one(metric.NetworkTransmitPackets)},
-		{Name: "container_oom_events_total", Help: "Count of out of memory events observed for the container", Kind: counter, Group: "oom_event", Numbers: one(metric.MemoryOOMKills)},
+		{Name: "container_oom_events_total", Help: "Count of out of memory events observed for the container", Kind: counter, Group: "oom_event", AfterEnd: true, Numbers: one(metric.MemoryOOMKills)},
 		{Name: "container_pressure_cpu_stalled_seconds_total", Help: "Total time duration no tasks in the container could make progress due to CPU congestion.", Kind: counter, Group: "pressure", Numbers: one(metric.PressureCPUFull)},
 		{Name: "container_pressure_cpu_waiting_seconds_total", Help: "Total time duration tasks in the container have waited due to CPU congestion.", Kind: counter, Group: "pressure", Numbers: one(metric.PressureCPUSome)},
 		{Name: "container_pressure_io_stalled_seconds_total", Help: "Total time duration no tasks in the container could make progress due to IO congestion.", Kind: counter, Group: "pressure", Numbers: one(metric.PressureIOFull)},

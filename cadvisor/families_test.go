@@ -11,12 +11,9 @@ import (
 
 // notServed are the families of cAdvisor that are missing here, by what they begin with, and why.
 var notServed = map[string]string{
-	"container_hugetlb":        "group hugetlb isn't read",
-	"container_memory_migrate": "group cpuset isn't read",
-	"container_memory_numa":    "group memory_numa isn't read",
-	"container_scrape_error":   "of the scrape, not of a container",
-	"machine_":                 "of the machine, not of a container",
-	"cadvisor_version_info":    "of the agent, not of a container",
+	"container_scrape_error": "of the scrape, not of a container",
+	"machine_":               "of the machine, not of a container",
+	"cadvisor_version_info":  "of the agent, not of a container",
 }
 
 // Each family of cAdvisor, every group switched on, is here with its type, or is on the list.

@@ -28,7 +28,8 @@ func (v *ContainerStats) Fill(c *metric.Container, s *metric.Sample) {
 	}
 	v.fillProcesses(s)
 	v.ReferencedMemory = number(s, metric.MemoryReferenced, 0)
-	v.CPUSet = CPUSet{}
+	v.HugePages = v.HugePages.fill(s)
+	v.CPUSet = CPUSet{MemoryMigrate: number(s, metric.CPUSetMemoryMigrate, 0)}
 	v.OOMEvents = number(s, metric.MemoryOOMKills, 0)
 	v.Health.Status = c.Health
 }
@@ -152,6 +153,9 @@ func (v *ContainerStats) fillMemory(s *metric.Sample) {
 		PgFault:    number(s, metric.MemoryPageFaults, 0),
 		PgMajFault: number(s, metric.MemoryMajorPageFaults, 0),
 	}
+	alone, all := faults, faults
+	alone.NUMAStats = v.Memory.ContainerData.NUMAStats.fill(s, metric.NUMAFile, metric.NUMAAnon, metric.NUMAUnevictable)
+	all.NUMAStats = v.Memory.HierarchicalData.NUMAStats.fill(s, metric.NUMAHierarchicalFile, metric.NUMAHierarchicalAnon, metric.NUMAHierarchicalUnevictable)
 	v.Memory = Memory{
 		Usage:                 number(s, metric.MemoryUsage, 0),
 		MaxUsage:              number(s, metric.MemoryPeak, 0),
@@ -170,8 +174,8 @@ func (v *ContainerStats) fillMemory(s *metric.Sample) {
 		WorkingsetRefaultAnon: number(s, metric.MemoryRefaultsAnon, 0),
 		Failcnt:               number(s, metric.MemoryFailures, 0),
 		Kernel:                number(s, metric.MemoryKernel, 0),
-		ContainerData:         faults,
-		HierarchicalData:      faults,
+		ContainerData:         alone,
+		HierarchicalData:      all,
 		PSI:                   PSI{Full: stall(s, metric.PressureMemoryFull), Some: stall(s, metric.PressureMemorySome)},
 		Events: MemoryEvents{
 			High: number(s, metric.MemoryHighEvents, 0),
@@ -291,11 +295,14 @@ func (v *ContainerStats) fillFilesystem(s *metric.Sample) {
 			Type:       filesystemType(key.Type),
 			Capacity:   number(s, metric.FilesystemCapacity, row),
 			Usage:      number(s, metric.FilesystemUsed, row),
+			BaseUsage:  number(s, metric.StorageLayer, 0), // which the node hasn't got
 			Available:  number(s, metric.FilesystemAvailable, row),
 			HasInodes:  hasInodes,
 			Inodes:     number(s, metric.FilesystemInodes, row),
 			InodesFree: number(s, metric.FilesystemInodesFree, row),
 		}
+		// Of the disk these are for the node, and of the container for a container: its
+		// sample has no others.
 		if disk := s.RowByDevice(metric.PerDevice, key.Major, key.Minor); disk >= 0 {
 			const sector, millisecond = 512, 1e6
 			f.ReadsCompleted = number(s, metric.DiskReadOperations, disk)

@@ -28,6 +28,9 @@ func sampleOf() *metric.Sample {
 		s.AddRow(metric.PerSocket, metric.Key{Name: kind})
 	}
 	s.AddRow(metric.PerFilesystem, metric.Key{Name: "tank/data", Mountpoint: "/tank", Type: "zfs"})
+	s.AddRow(metric.PerHugePage, metric.Key{Name: "2MB"})
+	s.AddRow(metric.PerNUMANode, metric.Key{Name: "0"})
+	s.AddRow(metric.PerNUMANode, metric.Key{Name: "1"})
 	for id := range metric.ID(metric.NumIDs) {
 		for row := range max(1, s.Rows(id.Per())) {
 			v := (uint64(id) + 1) * 1e6
@@ -107,6 +110,36 @@ func TestFillUnread(t *testing.T) {
 	used.Fill(&metric.Container{}, &metric.Sample{})
 	if got := used.AppendJSON(nil); string(got) != zeros {
 		t.Errorf("used: got %s", got)
+	}
+}
+
+// Where cAdvisor is wrong about a container's filesystem. Its own answer for the same
+// container (an overlay2 layer with one file of 4 MiB) was: usage and base_usage as here,
+// available 0, has_inodes false, inodes 2 (those that the layer uses), inodes_free 0,
+// reads_completed 295773 (the disk's since boot).
+func TestFillFilesystemOfContainer(t *testing.T) {
+	var s metric.Sample
+	s.Put(metric.StorageLayer, 4198400)
+	s.Put(metric.StorageLayerInodes, 2)
+	s.Put(metric.StorageLogs, 40960)
+	disk := s.AddRow(metric.PerDevice, metric.Key{Name: "vda", Major: 254})
+	s.PutRow(metric.DiskReadOperations, disk, 3)
+	s.PutRow(metric.DiskReadBytes, disk, 3*4096)
+	row := s.AddRow(metric.PerFilesystem, metric.Key{Name: "/dev/vda", Major: 254, Mountpoint: "/", Type: "ext4"})
+	s.PutRow(metric.FilesystemUsed, row, 4198400+40960)
+	s.PutRow(metric.FilesystemCapacity, row, 270553174016)
+	s.PutRow(metric.FilesystemAvailable, row, 250000000000)
+	s.PutRow(metric.FilesystemInodes, row, 16777216)
+	s.PutRow(metric.FilesystemInodesFree, row, 16152777)
+	var v ContainerStats
+	v.Fill(&metric.Container{Path: "/docker/x", ID: "x"}, &s)
+	want := Filesystem{
+		Device: "/dev/vda", Type: "vfs", Capacity: 270553174016, Usage: 4239360, BaseUsage: 4198400,
+		Available: 250000000000, HasInodes: true, Inodes: 16777216, InodesFree: 16152777,
+		ReadsCompleted: 3, SectorsRead: 24, // the container's own
+	}
+	if len(v.Filesystem) != 1 || v.Filesystem[0] != want {
+		t.Errorf("%+v, want %+v", v.Filesystem, want)
 	}
 }
 

@@ -10,13 +10,14 @@ import (
 // value serves any number of documents; for that reason it must not be copied.
 //
 // What cAdvisor prints only when an optional group of metrics is switched on is absent as
-// it is there: processes and referenced_memory while they aren't read; hugetlb, perf_stats,
+// it is there: processes, referenced_memory and hugetlb while they aren't read; perf_stats,
 // custom_metrics and accelerators always.
 type ContainerStats struct {
 	Timestamp  time.Time    `json:"timestamp"`
 	CPU        CPU          `json:"cpu"`
 	DiskIO     DiskIO       `json:"diskio"`
 	Memory     Memory       `json:"memory"`
+	HugePages  HugePages    `json:"hugetlb,omitempty"`
 	Network    *Network     `json:"network,omitempty"`
 	Filesystem []Filesystem `json:"filesystem,omitempty"`
 	TaskStats  TaskStats    `json:"task_stats"`
@@ -147,7 +148,7 @@ type MemoryFaults struct {
 	PgFault    uint64 `json:"pgfault"`
 	PgMajFault uint64 `json:"pgmajfault"`
 	// NUMAStats is empty by default: memory.numa_stat is an optional group.
-	NUMAStats struct{} `json:"numa_stats"`
+	NUMAStats NUMAStats `json:"numa_stats"`
 }
 
 // MemoryEvents counts lines of cgroup v2's memory.events.

@@ -77,6 +77,15 @@ func (m *machine) write(name, content string) {
 	}
 }
 
+func (m *machine) read(name string) []byte {
+	m.t.Helper()
+	b, err := os.ReadFile(m.path(name))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return b
+}
+
 func (m *machine) remove(name string) {
 	m.t.Helper()
 	if err := os.RemoveAll(m.path(name)); err != nil {

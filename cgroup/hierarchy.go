@@ -30,6 +30,11 @@ type Options struct {
 	// opened at each read instead, at about four times the cost. 0 is half of
 	// RLIMIT_NOFILE; a negative number keeps none.
 	MaxDescriptors int
+	// SysRoot is where sysfs is mounted, "/sys" if empty. It has the sizes of huge pages.
+	SysRoot string
+	// HugePages, NUMA and MemoryMigrate read what few ask for, and what costs nothing
+	// otherwise: the hugetlb controller, memory.numa_stat, v1's cpuset.memory_migrate.
+	HugePages, NUMA, MemoryMigrate bool
 	// DeviceName names a block device ("nvme0n1"), or returns "" where it can't.
 	// It is asked once for each device of a sample. nil names none.
 	DeviceName func(major, minor uint32) string
@@ -104,6 +109,9 @@ func open(o Options, k kernel) (*Hierarchy, error) {
 	if o.ProcRoot == "" {
 		o.ProcRoot = "/proc"
 	}
+	if o.SysRoot == "" {
+		o.SysRoot = "/sys"
+	}
 	if o.CgroupRoot == "" {
 		o.CgroupRoot = "/sys/fs/cgroup"
 	}
@@ -128,14 +136,14 @@ func open(o Options, k kernel) (*Hierarchy, error) {
 		}
 		h.maxDescriptors = int64(min(limit.Cur/2, 1<<30))
 	}
-	if err := h.choose(&m); err != nil {
+	if err := h.choose(&m, &o); err != nil {
 		return nil, fmt.Errorf("%w at or below %s: bind-mount the host's cgroups there (-v /sys/fs/cgroup:%s:ro)", err, o.CgroupRoot, o.CgroupRoot)
 	}
 	if err := h.openMounts(); err != nil {
 		h.Close()
 		return nil, err
 	}
-	h.examine(&m)
+	h.examine(&m, &o)
 	h.rows = compile(h.rows)
 	h.layouts = make([]layout, len(h.rows))
 	h.failures = make([]failureCounter, len(h.rows))
@@ -155,11 +163,12 @@ func open(o Options, k kernel) (*Hierarchy, error) {
 }
 
 // choose decides between the versions and sets mode, rows, mounts and mountOf.
-func (h *Hierarchy) choose(m *mounts) error {
+func (h *Hierarchy) choose(m *mounts, o *Options) error {
 	inV1, inV2 := 0, 0
 	for c, path := range m.v1 {
-		// cpuacct has no counterpart in v2 to be counted against.
-		if path != "" && controller(c) != cpuacct {
+		// cpuacct has no counterpart in v2 to be counted against, and hugetlb says nothing
+		// of where the others are.
+		if path != "" && controller(c) != cpuacct && controller(c) != hugetlb {
 			inV1++
 		}
 	}
@@ -168,8 +177,8 @@ func (h *Hierarchy) choose(m *mounts) error {
 		if err != nil && inV1 == 0 {
 			return fmt.Errorf("no readable cgroup2 mount: %w; it was looked for", err)
 		}
-		for _, is := range offered {
-			if is {
+		for c, is := range offered {
+			if is && controller(c) != hugetlb {
 				inV2++
 			}
 		}
@@ -187,7 +196,10 @@ func (h *Hierarchy) choose(m *mounts) error {
 				h.mountOf[c] = h.addMount(m.unified)
 			}
 		}
-		h.rows = append(v2Rows()[:1:1], append(pressureRows(), v2Rows()[1:]...)...)
+		h.rows = append(v2Rows()[:1:1], append(pressureRows(), o.wanted(v2Rows()[1:])...)...)
+		if o.HugePages {
+			h.rows = append(h.rows, hugePageRows(hugePageSizes(o.SysRoot), true, h.kernel)...)
+		}
 		h.primary = h.mountOf[core]
 		return nil
 	case m.unified != "":
@@ -196,11 +208,15 @@ func (h *Hierarchy) choose(m *mounts) error {
 		h.rows = pressureRows()
 	}
 	for c, path := range m.v1 {
-		if path != "" {
+		if path != "" && (controller(c) != hugetlb || o.HugePages) {
 			h.mountOf[c] = h.addMount(path)
 		}
 	}
-	for _, r := range v1Rows(h.kernel) {
+	rows := o.wanted(v1Rows(h.kernel))
+	if o.HugePages {
+		rows = append(rows, hugePageRows(hugePageSizes(o.SysRoot), false, h.kernel)...)
+	}
+	for _, r := range rows {
 		if h.mountOf[r.controller] >= 0 {
 			h.rows = append(h.rows, r)
 		}
@@ -235,23 +251,27 @@ func (h *Hierarchy) openMounts() error {
 }
 
 // examine notes what the mounts can't give, and drops the rows that can't be read.
-func (h *Hierarchy) examine(m *mounts) {
+func (h *Hierarchy) examine(m *mounts, o *Options) {
+	unasked := func(c int) bool { return controller(c) == hugetlb && !o.HugePages }
 	if h.mode == V2 {
 		offered, _ := m.controllers() // was readable in choose
 		for c, name := range v2Names {
-			if name != "" && !offered[c] {
+			if name != "" && !offered[c] && !unasked(c) {
 				h.note("the controller " + name + " is not offered by the cgroup2 mount " + m.unified + ": " + bootFlag(name))
 			}
-			if m.v1[c] != "" {
+			if m.v1[c] != "" && !unasked(c) {
 				h.note("the v1 mount " + m.v1[c] + " is ignored, because most controllers are in cgroup2")
 			}
 		}
 	} else {
 		for c, name := range v1Names {
-			if name != "" && h.mountOf[c] < 0 {
+			if name != "" && h.mountOf[c] < 0 && !unasked(c) {
 				h.note("the v1 controller " + name + " is not mounted: mount -t cgroup -o " + name + " " + name + " /sys/fs/cgroup/" + name + ", or " + bootFlag(name))
 			}
 		}
+	}
+	if h.mountOf[hugetlb] >= 0 && o.HugePages && !slices.ContainsFunc(h.rows, func(r row) bool { return r.controller == hugetlb }) {
+		h.note("there are no huge pages: " + o.SysRoot + "/kernel/mm/hugepages has no sizes; use a kernel with CONFIG_HUGETLBFS")
 	}
 	if c := h.mountOf[core]; c < 0 {
 		h.note("pressure (PSI) needs a cgroup2 mount: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")

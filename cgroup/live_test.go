@@ -44,6 +44,11 @@ func child() {
 	for i := range memory {
 		memory[i] = byte(i)
 	}
+	// Two huge pages, where the machine has set some aside.
+	huge, err := unix.Mmap(-1, 0, 4<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_HUGETLB)
+	if err == nil {
+		huge[0], huge[2<<20] = 1, 1
+	}
 	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
 	}
 	if f, err := os.CreateTemp("", "swarmgauge-test"); err == nil {
@@ -55,6 +60,7 @@ func child() {
 	fmt.Println("done")
 	io.Copy(io.Discard, in)
 	memory[0]++
+	unix.Munmap(huge)
 }
 
 // live opens the running machine's hierarchy, or skips.
@@ -88,7 +94,7 @@ func makeCgroup(t testing.TB, h *Hierarchy, name string) string {
 	t.Helper()
 	path := "/swarmgauge-test-" + strconv.Itoa(os.Getpid()) + "-" + name
 	if h.mode == V2 {
-		for _, c := range []string{"+cpu", "+memory", "+io", "+pids", "+cpuset"} {
+		for _, c := range []string{"+cpu", "+memory", "+io", "+pids", "+cpuset", "+hugetlb"} {
 			// What the kernel hasn't got is refused, and absent then.
 			os.WriteFile(h.mounts[h.primary].path+"/cgroup.subtree_control", []byte(c), 0)
 		}

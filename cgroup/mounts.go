@@ -20,10 +20,10 @@ type mounts struct {
 }
 
 // v1Names are the kernel's names of v1's controllers; core is v2's alone.
-var v1Names = [numControllers]string{cpu: "cpu", cpuacct: "cpuacct", memory: "memory", blockIO: "blkio", pids: "pids", cpuset: "cpuset"}
+var v1Names = [numControllers]string{cpu: "cpu", cpuacct: "cpuacct", memory: "memory", blockIO: "blkio", pids: "pids", cpuset: "cpuset", hugetlb: "hugetlb"}
 
 // v2Names are the names in cgroup.controllers; v2 counts CPU time without a controller.
-var v2Names = [numControllers]string{cpu: "cpu", memory: "memory", blockIO: "io", pids: "pids", cpuset: "cpuset"}
+var v2Names = [numControllers]string{cpu: "cpu", memory: "memory", blockIO: "io", pids: "pids", cpuset: "cpuset", hugetlb: "hugetlb"}
 
 // findMounts returns the cgroup mounts at or below root that are to be seen, from a
 // file such as /proc/self/mountinfo (proc_pid_mountinfo(5)):

@@ -74,18 +74,18 @@ func (k *sink) forget(r *row) {
 	}
 }
 
-// cpuRow returns the row of the CPU with that number.
-func (k *sink) cpuRow(cpu int) int {
+// numberedRow returns the row of the CPU or NUMA node with that number.
+func (k *sink) numberedRow(per metric.Per, n int) int {
 	var buf [20]byte
-	name := strconv.AppendInt(buf[:0], int64(cpu), 10)
+	name := strconv.AppendInt(buf[:0], int64(n), 10)
 	s := k.sample
-	if cpu < s.Rows(metric.PerCPU) && s.Key(metric.PerCPU, cpu).Name == string(name) {
-		return cpu
+	if n < s.Rows(per) && s.Key(per, n).Name == string(name) {
+		return n
 	}
-	if row := s.RowByName(metric.PerCPU, name); row >= 0 {
+	if row := s.RowByName(per, name); row >= 0 {
 		return row
 	}
-	return s.AddRow(metric.PerCPU, metric.Key{Name: string(name)})
+	return s.AddRow(per, metric.Key{Name: string(name)})
 }
 
 // deviceRow returns the row of the block device with that number.
@@ -123,6 +123,12 @@ func (k *sink) parse(r *row, b []byte, l *layout) (bad int) {
 		return k.parseIOStat(b, r.keys)
 	case shapeBlkio:
 		return k.parseBlkio(b, r.keys)
+	case shapeNUMA:
+		return k.parseNUMA(b, r.keys)
+	case shapeHugePages:
+		return k.parseHugePages(b, r)
+	case shapeHugePageEvents:
+		return k.parseHugePageEvents(b, r)
 	}
 	return 0
 }

@@ -22,8 +22,13 @@ func rowCalled(t testing.TB, rows []row, name string) *row {
 
 var newest = kernel{major: 99}
 
-func allV1() []row { return compile(v1Rows(newest)) }
-func allV2() []row { return compile(append(v2Rows(), pressureRows()...)) }
+// pageSizes are those of the machines that the fixtures are from.
+var pageSizes = []string{"1GB", "2MB"}
+
+func allV1() []row { return compile(append(v1Rows(newest), hugePageRows(pageSizes, false, newest)...)) }
+func allV2() []row {
+	return compile(append(append(v2Rows(), hugePageRows(pageSizes, true, newest)...), pressureRows()...))
+}
 
 // fixtureOf is a file of a real kernel and its row.
 type fixtureOf struct {
@@ -49,10 +54,10 @@ func fixtures(t testing.TB) []fixtureOf {
 		}
 	}
 	v1, v2 := allV1(), allV2()
-	for _, c := range []string{"cpu", "cpuacct", "memory", "blkio", "pids", "cpuset"} {
+	for _, c := range []string{"cpu", "cpuacct", "memory", "blkio", "pids", "cpuset", "numa", "hugetlb"} {
 		add("v1/"+c, v1)
 	}
-	for _, c := range []string{"v1/unified", "v2/load", "v2/disk", "v2/oom", "v2/root"} {
+	for _, c := range []string{"v1/unified", "v2/load", "v2/disk", "v2/oom", "v2/root", "v2/hugetlb"} {
 		add(c, v2)
 	}
 	return all
@@ -476,7 +481,12 @@ func FuzzList(f *testing.F)     { fuzzShape(f, shapeList, "0-3,8\n", "\n") }
 func FuzzIOStat(f *testing.F) {
 	fuzzShape(f, shapeIOStat, "7:7 7:6 254:0 rbytes=1 cost.vrate=100.00\n")
 }
-func FuzzBlkio(f *testing.F) { fuzzShape(f, shapeBlkio, "Total 0\n", "254:0 Read\n") }
+func FuzzNUMA(f *testing.F) {
+	fuzzShape(f, shapeNUMA, "total=1 N0=1\nfile=0\n", "anon N0=4096 N1=1\n", "anon N0=4096 M1=1\n", "file=1 N0=\n", "file\n")
+}
+func FuzzHugePages(f *testing.F)      { fuzzShape(f, shapeHugePages, "6291456\n") }
+func FuzzHugePageEvents(f *testing.F) { fuzzShape(f, shapeHugePageEvents, "max 0\nlow 1\n", "max\n") }
+func FuzzBlkio(f *testing.F)          { fuzzShape(f, shapeBlkio, "Total 0\n", "254:0 Read\n") }
 
 func FuzzPids(f *testing.F) {
 	f.Add([]byte("4711\n0\n12\n99999999999\n1"))

@@ -25,7 +25,8 @@ type Reader struct {
 	// off are the controllers that are not switched on for the cgroup.
 	off [numControllers]bool
 	// group is the group of files that has data, 0 while none has.
-	group uint8
+	group   uint8
+	created time.Time
 	// young counts down the first Reads, in which everything is looked for again: a
 	// runtime makes the directories of a cgroup one after the other.
 	young int
@@ -107,6 +108,7 @@ func (h *Hierarchy) OpenReader(path string) (*Reader, error) {
 	for c := range r.off {
 		r.openController(controller(c))
 	}
+	r.lookUpCreated()
 	r.putDown()
 	return r, nil
 }

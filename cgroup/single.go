@@ -122,7 +122,7 @@ func (k *sink) parsePerCPU(b []byte, to, total metric.ID) (bad int) {
 			return i
 		}
 		sum += v
-		k.sample.PutRow(to, k.cpuRow(cpu), v)
+		k.sample.PutRow(to, k.numberedRow(metric.PerCPU, cpu), v)
 		if b[next] == ' ' {
 			next++
 		}

@@ -21,6 +21,10 @@ type row struct {
 	// group: of the files with a group, only those of the first group that has data
 	// are read (v1 blkio); 0 is no group.
 	group uint8
+	// option has to be on for the file to be read.
+	option option
+	// pageSize is the size of huge pages that a file of the hugetlb controller counts.
+	pageSize string
 	// remedy says what would bring the file where it is missing: "Linux 5.19".
 	remedy string
 
@@ -64,6 +68,9 @@ const (
 	shapeList
 	shapeIOStat
 	shapeBlkio
+	shapeNUMA
+	shapeHugePages
+	shapeHugePageEvents
 )
 
 // controller is the part of the kernel that makes a file. The rows of one are
@@ -79,8 +86,9 @@ const (
 	blockIO
 	pids
 	cpuset
+	hugetlb // only where it is asked for
 
-	numControllers = int(cpuset) + 1
+	numControllers = int(hugetlb) + 1
 )
 
 const (

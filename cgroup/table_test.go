@@ -15,7 +15,9 @@ func TestTablesCoverMetrics(t *testing.T) {
 		metric.DiskInFlight: 0, metric.DiskIOTime: 0, metric.DiskWeightedIOTime: 0,
 	}
 	// elsewhere is read of processes and files, in the background.
-	elsewhere := func(id metric.ID) bool { return metric.Processes <= id && id <= metric.StorageAsOf }
+	elsewhere := func(id metric.ID) bool {
+		return metric.Processes <= id && id <= metric.StorageAsOf && id != metric.CPUSetMemoryMigrate
+	}
 	var covered [metric.NumIDs]bool
 	for _, rows := range [][]row{allV1(), allV2()} {
 		owner := make(map[metric.ID]*row)
@@ -26,7 +28,7 @@ func TestTablesCoverMetrics(t *testing.T) {
 					continue
 				}
 				covered[id] = true
-				if o := owner[id]; o != nil && (o.group == 0 || o.group == r.group) {
+				if o := owner[id]; o != nil && (o.group == 0 || o.group == r.group) && o.pageSize == r.pageSize {
 					t.Errorf("%v comes from both %s and %s", id, o.name, r.name)
 				}
 				owner[id] = r
@@ -35,7 +37,8 @@ func TestTablesCoverMetrics(t *testing.T) {
 	}
 	for id := metric.ID(0); int(id) < metric.NumIDs; id++ {
 		_, node := nodeOnly[id]
-		ours := id.Per() == metric.PerContainer && !elsewhere(id) || id.Per() == metric.PerCPU || id.Per() == metric.PerDevice
+		ours := id.Per() == metric.PerContainer && !elsewhere(id) || id.Per() == metric.PerCPU || id.Per() == metric.PerDevice ||
+			id.Per() == metric.PerHugePage || id.Per() == metric.PerNUMANode
 		if covered[id] && (!ours || node) {
 			t.Errorf("%v comes from a cgroup file, but is the node's", id)
 		}

@@ -33,6 +33,7 @@ func v1Rows(k kernel) []row {
 		{name: "memory.memsw.limit_in_bytes", controller: memory, pass: seldom, limit: true, keys: one(rawMemoryAndSwapLimit), derived: []metric.ID{metric.MemorySwapLimit}, remedy: "the boot flag swapaccount=1"},
 		{name: "memory.max_usage_in_bytes", controller: memory, pass: seldom, keys: one(metric.MemoryPeak)},
 		{name: "memory.failcnt", controller: memory, pass: seldom, keys: one(metric.MemoryFailures)},
+		{name: "memory.numa_stat", option: numa, controller: memory, pass: standing, seldomInRoot: true, shape: shapeNUMA, keys: numaKeysV1(), remedy: "a kernel with CONFIG_NUMA"},
 		{name: "memory.kmem.usage_in_bytes", controller: memory, pass: seldom, keys: one(metric.MemoryKernel), remedy: "a kernel with CONFIG_MEMCG_KMEM, booted without cgroup.memory=nokmem"},
 
 		// Which files have data depends on the IO scheduler: bfq counts its own, CFQ
@@ -52,6 +53,7 @@ func v1Rows(k kernel) []row {
 		{name: "pids.events", controller: pids, pass: seldom, shape: shapeFlat, keys: []key{{name: "max", to: metric.PidsLimitHits}}, remedy: "Linux 4.8"},
 
 		{name: "cpuset.effective_cpus", controller: cpuset, pass: seldom, shape: shapeList, keys: one(metric.CPUSetCPUs), remedy: "Linux 3.17"},
+		{name: "cpuset.memory_migrate", option: memoryMigrate, controller: cpuset, pass: seldom, keys: one(metric.CPUSetMemoryMigrate)},
 	}
 }
 

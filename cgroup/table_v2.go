@@ -31,6 +31,7 @@ func v2Rows() []row {
 			{name: "oom", to: metric.MemoryOOMEvents},
 			{name: "oom_kill", to: metric.MemoryOOMKills}, // Linux 4.13
 		}, derived: []metric.ID{metric.MemoryFailures}},
+		{name: "memory.numa_stat", option: numa, controller: memory, pass: standing, seldomInRoot: true, shape: shapeNUMA, keys: numaKeysV2(), remedy: "Linux 5.9 with CONFIG_NUMA"},
 		{name: "memory.swap.current", controller: memory, pass: standing, keys: one(metric.MemorySwap), remedy: "a kernel with CONFIG_SWAP, before Linux 6.1 the boot flag swapaccount=1"},
 		{name: "memory.max", controller: memory, pass: seldom, limit: true, keys: one(metric.MemoryLimit)},
 		{name: "memory.high", controller: memory, pass: seldom, limit: true, keys: one(metric.MemoryHigh)},

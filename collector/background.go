@@ -24,6 +24,8 @@ type background struct {
 	filesystems chan *metric.Sample
 	pidsWanted  chan struct{}
 	pids        chan map[string]int
+	uncounted   chan *metric.Container
+	counted     chan counted
 
 	subjectsWanted chan struct{}
 	subjects       chan []subject
@@ -67,6 +69,8 @@ func newBackground(o Options) *background {
 		filesystems: make(chan *metric.Sample, 1),
 		pidsWanted:  make(chan struct{}, 1),
 		pids:        make(chan map[string]int, 1),
+		uncounted:   make(chan *metric.Container, backlog),
+		counted:     make(chan counted, backlog),
 
 		subjectsWanted: make(chan struct{}, 1),
 		subjects:       make(chan []subject, 1),
@@ -86,6 +90,9 @@ func (b *background) start(ctx context.Context) (stop func()) {
 	running.Go(func() { b.lookForPids(ctx) })
 	if b.o.Filesystems != nil {
 		running.Go(func() { b.watchFilesystems(ctx) })
+	}
+	if b.o.Storage != nil {
+		running.Go(func() { b.countStorage(ctx) })
 	}
 	if b.o.Details != nil {
 		b.subjectsWanted <- struct{}{}

@@ -38,6 +38,11 @@ type Options struct {
 	// Filesystems measures the node's filesystems into the rows of a sample. It is
 	// asked every RefreshInterval, from a goroutine of its own; nil for none.
 	Filesystems func(*metric.Sample) error
+	// Storage counts what a container's files take on disk: it puts the numbers from
+	// StorageLayer to StorageAsOf, and a row of the filesystem that the layer lies on,
+	// whose key has its device numbers. What can't be counted is absent. It may take as
+	// long as it needs, in a goroutine of its own; nil for none.
+	Storage func(context.Context, *metric.Container, *metric.Sample)
 	// Details reads processes and sockets, in a goroutine of its own: all of them every
 	// DetailsInterval, and more slowly where that would take too much of the time. nil for
 	// none.
@@ -73,6 +78,11 @@ type Options struct {
 	// cAdvisor's -raw_cgroup_prefix_whitelist.
 	RuntimeOnly bool
 	RawPrefixes []string
+	// NoRootStats measures nothing of the node itself, which is still there by name:
+	// cAdvisor's -disable_root_cgroup_stats.
+	NoRootStats bool
+	// Occurrences takes what happens to cgroups; nil for none.
+	Occurrences *Occurrences
 }
 
 // Collector is the loop and what it knows. Its methods are for one goroutine, Stats and
@@ -92,6 +102,9 @@ type Collector struct {
 	asks       chan func()   // what others want to know, done by the loop
 	ended      chan struct{} // closed when the loop has ended
 	filesystem metric.Sample // rows of the newest measurement
+	kills      []killed      // of this sweep
+	buried     []Killed
+	storageSet metric.Set // the numbers of a container's files; immutable
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
@@ -131,6 +144,7 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		lifecycle:  newLifecycle(),
 		asks:       make(chan func()),
 		ended:      make(chan struct{}),
+		storageSet: storageSet(),
 	}, nil
 }
 
@@ -202,7 +216,9 @@ func (c *Collector) sweep(slot int64) {
 		i++
 	}
 	c.walk()
+	c.tellKills()
 	c.identify()
+	c.askStorage()
 	c.handSubjects()
 	c.lifecycle.release(c)
 	c.sweeps++
@@ -271,6 +287,10 @@ func (c *Collector) found(path string, instance uint64) {
 	c.targets = append(c.targets, t)
 	if gone := c.read(t); gone {
 		c.end(t)
+		return
+	}
+	if id == "" {
+		c.tellCreation(t)
 	}
 }
 

@@ -74,3 +74,54 @@ func (h *history) each(from int64, f func(*metric.Sample) bool) {
 		}
 	}
 }
+
+// len returns how many samples are kept, those included that are too old by now.
+func (h *history) len() int {
+	n := 0
+	for i := range h.segments {
+		n += h.segments[i].count
+	}
+	return n
+}
+
+// older returns how many samples are kept that are older than from.
+func (h *history) older(from int64) (n int) {
+	for i := range h.segments {
+		if h.segments[i].first.Time >= from {
+			return n
+		}
+		if i+1 < len(h.segments) && h.segments[i+1].first.Time <= from {
+			n += h.segments[i].count
+			continue
+		}
+		one := history{segments: h.segments[i : i+1]}
+		one.each(0, func(s *metric.Sample) bool {
+			if s.Time < from {
+				n++
+			}
+			return s.Time < from
+		})
+	}
+	return n
+}
+
+// copyNewest makes h a copy of the newest n samples of from, and of some older ones: whole
+// segments; of all if n is negative. Samples that are older than from's span are left out
+// as far as that is so of a whole segment.
+func (h *history) copyNewest(from *history, n int) {
+	first := len(from.segments)
+	for have := 0; first > 0 && (n < 0 || have < n); first-- {
+		have += from.segments[first-1].count
+	}
+	wanted := from.segments[first:]
+	for len(h.segments) < len(wanted) {
+		h.segments = append(h.segments, segment{})
+	}
+	h.segments = h.segments[:len(wanted)]
+	for i := range wanted {
+		to := &h.segments[i]
+		to.first.CopyFrom(&wanted[i].first)
+		to.deltas = append(to.deltas[:0], wanted[i].deltas...)
+		to.count = wanted[i].count
+	}
+}

@@ -55,6 +55,8 @@ func (c *Collector) answers() {
 			c.detailed(d)
 		case s := <-c.background.filesystems:
 			c.filesystem.CopyFrom(s)
+		case a := <-c.background.counted:
+			c.storageCounted(a)
 		default:
 			return
 		}
@@ -91,6 +93,9 @@ func (c *Collector) identified(t *target, a identified) {
 	t.inspected = a.container
 	named := *a.container
 	named.Path, named.Instance = before.Path, before.Instance
+	if named.Created.IsZero() {
+		named.Created = before.Created
+	}
 	t.container = &named
 	c.learnSwarm(named.Swarm.NodeID)
 	if before.NetworkMode != named.NetworkMode {
@@ -100,6 +105,7 @@ func (c *Collector) identified(t *target, a identified) {
 		t.changed = true // the runtime may have told a process
 	}
 	c.lifecycle.changed(t, before)
+	c.tellCreation(t)
 }
 
 // behind tells whether a record says that a container doesn't run. Of one whose cgroup is

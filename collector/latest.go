@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
 )
@@ -23,15 +24,22 @@ type Reading struct {
 type Readings struct {
 	Node       *metric.Node
 	Containers []Reading
+	// Killed have ended a while ago; those that exist again are not among them.
+	Killed []Killed
 }
 
 // Latest fills r. Any goroutine may call it: the loop itself does the work, between two
 // sweeps, which is a copy of about a kilobyte for each container. The error is that of ctx,
 // or ErrEnded; r is of no use then.
 func (c *Collector) Latest(ctx context.Context, r *Readings) error {
+	return c.do(ctx, func() { c.copyLatest(r) })
+}
+
+// do has the loop call f between two sweeps, and waits until it has.
+func (c *Collector) do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	select {
-	case c.asks <- func() { c.copyLatest(r); close(done) }:
+	case c.asks <- func() { f(); close(done) }:
 		<-done
 		return nil
 	case <-c.ended:
@@ -43,6 +51,12 @@ func (c *Collector) Latest(ctx context.Context, r *Readings) error {
 
 func (c *Collector) copyLatest(r *Readings) {
 	r.Node = c.node
+	r.Killed = r.Killed[:0]
+	for _, k := range c.buried {
+		if c.byPath[k.Container.Path] == nil && time.Since(k.Ended) < rememberKills {
+			r.Killed = append(r.Killed, k)
+		}
+	}
 	r.Containers = r.Containers[:min(len(c.targets), cap(r.Containers))]
 	for len(r.Containers) < len(c.targets) {
 		r.Containers = append(r.Containers, Reading{})

@@ -46,6 +46,10 @@ type held struct {
 type exit struct {
 	container *metric.Container
 	unstarted bool // its start was seen, and nothing has told when it was
+	killed    bool // the kernel has counted an OOM kill
+	limited   bool // it had a memory limit
+	kills     uint64
+	ended     time.Time
 	due       time.Time
 	tries     int
 }
@@ -154,6 +158,8 @@ func (l *lifecycle) release(c *Collector) {
 		if x.tries++; x.tries < exitTries {
 			x.due = now.Add(time.Second)
 			pending = append(pending, x)
+		} else {
+			c.tellEnd(x.container.Path, x.ended, UnknownExit)
 		}
 	}
 	clear(l.exits[len(pending):])
@@ -194,7 +200,11 @@ func (l *lifecycle) ended(t *target) {
 	}
 	now := time.Now()
 	l.recent[t.container.ID] = recent{t.container, t.lastMinute(), now}
-	l.exits = append(l.exits, exit{container: t.container, unstarted: t.begun && !t.started, due: now})
+	kills, _ := t.cur.Get(metric.MemoryOOMKills)
+	l.exits = append(l.exits, exit{
+		container: t.container, unstarted: t.begun && !t.started,
+		killed: t.killed, limited: t.limited(), kills: kills, ended: now, due: now,
+	})
 }
 
 // exited takes the answer to the question how a container ended.
@@ -217,6 +227,12 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 	if x.unstarted && !ended.Started.IsZero() {
 		l.observe(metric.Event{Time: ended.Started, Action: metric.Start, ID: ended.ID, Container: &ended})
 	}
+	if ended.Exit.OOMKilled && !x.killed {
+		// The cgroup went before the kernel's count could be read.
+		c.tellKill(ended.Path, x.limited, ended.Exit.At)
+		c.buryKilled(&ended, x.kills+1, x.ended)
+	}
+	c.tellEnd(ended.Path, ended.Exit.At, ended.Exit.Code)
 	l.observe(metric.Event{
 		Time:      ended.Exit.At,
 		Action:    metric.Die,

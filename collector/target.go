@@ -21,9 +21,12 @@ type target struct {
 	cur, prev *metric.Sample // the newest two; swapped at each reading
 	window    metric.Window
 	history   history
+	summary   summary
 
 	begun   bool   // the agent saw it begin: its counters began at zero
 	started bool   // and has told when that was
+	told    bool   // has told that it was made
+	killed  bool   // the kernel has counted an OOM kill
 	phase   uint64 // spreads the slow readings of many targets over the sweeps
 	reads   uint64
 	changed bool   // its limits may have been changed: they are read next
@@ -36,6 +39,7 @@ type target struct {
 	hasDetail bool           // there was one
 
 	identity identity
+	storage  storage
 }
 
 // identity is the state of asking who a target is.
@@ -48,7 +52,7 @@ type identity struct {
 
 func newTarget(path string, instance uint64, runtime, id string, reader *cgroup.Reader, history_ time.Duration) *target {
 	t := &target{
-		container: &metric.Container{Path: path, Instance: instance, Runtime: runtime, ID: id},
+		container: &metric.Container{Path: path, Instance: instance, Runtime: runtime, ID: id, Created: reader.Created()},
 		reader:    reader,
 		cur:       new(metric.Sample),
 		prev:      new(metric.Sample),
@@ -86,8 +90,13 @@ const settling = 2
 // the last good sample in place.
 func (c *Collector) read(t *target) (gone bool) {
 	t.cur, t.prev = t.prev, t.cur
+	c.putStorage(t, t.prev)
 	t.cur.CopyFrom(t.prev)
 	t.cur.Time = time.Now().UnixNano()
+	if c.o.NoRootStats && t.path() == metric.Root {
+		t.reads++ // there it is, without a number
+		return false
+	}
 	slowEvery := uint64(max(1, c.o.SlowInterval/c.o.Interval))
 	slow := t.reads < settling || t.changed || (c.sweeps+t.phase)%slowEvery == 0
 	t.changed = false
@@ -131,6 +140,8 @@ func (c *Collector) read(t *target) (gone bool) {
 	t.history.add(t.cur)
 	if t.reads > 0 || t.begun {
 		t.window.Observe(t.prev, t.cur)
+		t.summary.add(t.prev, t.cur)
+		c.noteKills(t)
 		c.stats.samples.Add(1)
 	}
 	t.reads++
@@ -192,6 +203,13 @@ func (c *Collector) end(t *target) {
 		delete(c.byID, t.container.ID)
 	}
 	c.disown(t)
+	c.tellCreation(t)
+	if kills, _ := t.cur.Get(metric.MemoryOOMKills); kills > 0 {
+		c.buryKilled(t.container, kills, time.Now())
+	}
+	if t.container.ID == "" {
+		c.tellEnd(t.path(), time.Now(), UnknownExit)
+	}
 	c.lifecycle.ended(t)
 	c.stats.ended.Add(1)
 }

@@ -64,6 +64,16 @@ func (c *cache) get(path string, now time.Time) entry {
 	return n
 }
 
+// runtime returns the runtime of the container that is known at path, "" if none is.
+func (c *cache) runtime(path string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.entries[path].container; known != nil {
+		return known.Runtime
+	}
+	return ""
+}
+
 // put stores an answer that was begun with get, and returns the container to hand out:
 // the one from before if the new one says the same.
 func (c *cache) put(path string, n entry, now time.Time) *metric.Container {

@@ -17,7 +17,8 @@ var (
 // A disk reads the engine's records below its data root. The data root may appear late
 // or be mounted over: each reading starts from its path.
 type disk struct {
-	containers string // <data root>/containers
+	containers string   // <data root>/containers
+	env        []string // prefixes of the variables to take; see environment
 }
 
 // open returns the open record of the container id.
@@ -58,7 +59,7 @@ func (d disk) record(f file, id string) (*record, error) {
 		return nil, err
 	}
 	defer clear(b) // the environment was in it
-	r, err := decodeRecord(b, id)
+	r, err := decodeRecord(b, id, d.env)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.path(), err)
 	}

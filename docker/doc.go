@@ -4,8 +4,9 @@
 // The first source is the engine's own record on disk, containers/<id>/config.v2.json
 // below its data root, which needs no socket and wakes no daemon. The second is the
 // engine's API, when its socket is given: it identifies where the disk isn't mounted,
-// and it alone tells events (start, exit, OOM, health). Podman and containerd are read
-// from disk as far as they write a name there; CRI-O's containers keep their id.
+// and it alone tells events (start, exit, OOM, health). Of Podman's and containerd's
+// containers the disk tells names and starts, and their APIs, when they are given, the
+// labels and the rest; CRI-O's containers keep their id.
 //
 // Never here: the environment of a container, which holds secrets (what is decoded has
 // no field for it, and the bytes are wiped), the engine's statistics API, and any

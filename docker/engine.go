@@ -24,18 +24,35 @@ const retryAfter = 5 * time.Second
 // Options say where the runtimes are. All roots are as the agent sees them, below a
 // prefix when the node's directories are mounted there.
 type Options struct {
-	// Root is the engine's data root, "/var/lib/docker" when empty. Of it only the
-	// directory containers is read, and only that has to be mounted.
+	// Root is the engine's data root, "/var/lib/docker" when empty. Who containers are
+	// is in its directory containers, and only that has to be mounted; where their
+	// files are, in others (see OpenFiles).
 	Root string
+	// HostRoot is where the node's root is mounted; "" if it isn't.
+	HostRoot string
+	// UpperDir returns the directory on the node that the process of a container with
+	// that id writes to: proc.FS's method. Nil leaves containerd's layers unknown.
+	UpperDir func(pid int, id string) (string, error)
 	// PodmanRoot is Podman's, "/var/lib/containers" when empty.
 	PodmanRoot string
+	// PodmanHost is the address of Podman's API, as Host is of the engine's.
+	PodmanHost string
 	// ContainerdRun is containerd's state directory, "/run/containerd" when empty.
 	ContainerdRun string
+	// ContainerdSocket is the path of containerd's socket. Empty for none.
+	ContainerdSocket string
+	// ContainerdNamespace is the namespace of containers of which the state directory
+	// doesn't tell it; "k8s.io" when empty.
+	ContainerdNamespace string
 	// Host is the engine's API: "unix:///var/run/docker.sock", "tcp://10.0.0.1:2376".
 	// Empty for none.
 	Host string
 	// TLS are the files to reach a tcp Host with; nil for plain HTTP.
 	TLS *TLS
+	// Env are prefixes of keys: variables of a container's environment that begin with one
+	// are taken, under their keys in lower case. ContainerdEnv are those for containerd,
+	// which keep their case. Without any, no environment is looked at.
+	Env, ContainerdEnv []string
 	// Log takes what happens to the connection with the engine; nil for nowhere.
 	Log *zap.Logger
 }
@@ -51,6 +68,8 @@ type TLS struct {
 // An Engine answers who a cgroup is.
 type Engine struct {
 	root       string
+	hostRoot   string
+	upperDir   func(pid int, id string) (string, error)
 	disk       disk
 	socket     *socket // nil without a Host
 	podman     podman
@@ -79,25 +98,36 @@ func New(o Options) (*Engine, error) {
 	root := strings.TrimRight(o.Root, "/")
 	e := &Engine{
 		root:       root,
-		disk:       disk{root + "/containers"},
+		hostRoot:   o.HostRoot,
+		upperDir:   o.UpperDir,
+		disk:       disk{root + "/containers", o.Env},
 		podman:     podman{dir: strings.TrimRight(o.PodmanRoot, "/") + "/storage/overlay-containers"},
-		containerd: containerd{tasks: strings.TrimRight(o.ContainerdRun, "/") + "/io.containerd.runtime.v2.task"},
+		containerd: newContainerd(&o),
 		log:        o.Log,
+	}
+	if o.PodmanHost != "" {
+		if _, err := client.ParseHostURL(o.PodmanHost); err != nil {
+			return nil, fmt.Errorf("the address of Podman's API %q: %w", o.PodmanHost, err)
+		}
+		e.podman.socket = newSocket(o.PodmanHost, nil, o.Env)
 	}
 	if o.Host != "" {
 		if _, err := client.ParseHostURL(o.Host); err != nil {
 			return nil, fmt.Errorf("the engine's address %q: %w", o.Host, err)
 		}
-		e.socket = newSocket(o.Host, o.TLS)
+		e.socket = newSocket(o.Host, o.TLS, o.Env)
 	}
 	return e, nil
 }
 
 // Close closes the idle connections to the engine. Watch has to have returned.
 func (e *Engine) Close() {
-	if e.socket != nil {
-		e.socket.close()
+	for _, s := range [...]*socket{e.socket, e.podman.socket} {
+		if s != nil {
+			s.close()
+		}
 	}
+	e.containerd.close()
 }
 
 // Inspect returns what is known of the container with that cgroup path: the same pointer
@@ -109,19 +139,27 @@ func (e *Engine) Close() {
 // be read; the error, one sentence that names the missing mount or the file, is for one
 // that isn't known, or is gone.
 func (e *Engine) Inspect(ctx context.Context, path string) (*metric.Container, error) {
-	runtime, id, ok := recognize(path)
+	runtime, id, ok := e.Recognize(path)
 	if !ok {
 		return nil, fmt.Errorf("no container runtime made the cgroup %s", path)
 	}
 	switch runtime {
 	case runtimePodman:
-		return e.inspectOther(path, id, e.podman.inspect)
+		return e.inspectPodman(ctx, path, id)
 	case runtimeContainerd:
-		return e.inspectOther(path, id, e.containerd.inspect)
+		return e.inspectContainerd(ctx, path, id)
 	case runtimeCRIO:
 		return nil, errors.New("CRI-O's records are not read: its containers are known by their ids alone")
 	}
-	return e.inspectDocker(ctx, path, id)
+	if e.cache.runtime(path) == runtimeContainerd {
+		return e.inspectContainerd(ctx, path, id)
+	}
+	c, err := e.inspectDocker(ctx, path, id)
+	if err != nil && e.containerd.runs(id) {
+		// A bare id below a namespace of containerd that nobody told us.
+		return e.inspectContainerd(ctx, path, id)
+	}
+	return c, err
 }
 
 func (e *Engine) inspectDocker(ctx context.Context, path, id string) (*metric.Container, error) {
@@ -229,24 +267,7 @@ func (e *Engine) fromSocket(ctx context.Context, path, id string, now time.Time)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	c := asked.record.container(path)
-	c.NetworkMode = asked.networkMode
-	if h := asked.record.State.Health; h != nil && asked.record.State.Running {
-		c.Health = healthWord(h.Status)
-	}
-	return c, e.socket.recheck(now), nil
-}
-
-// inspectOther asks a runtime that is known from disk only.
-func (e *Engine) inspectOther(path, id string, inspect func(path, id string) (*metric.Container, error)) (*metric.Container, error) {
-	now := time.Now()
-	last := e.cache.get(path, now)
-	if last.fresh(stamp{}, now) {
-		return last.container, last.err
-	}
-	next := entry{turn: last.turn, until: now.Add(retryAfter)}
-	next.container, next.err = inspect(path, id)
-	return e.cache.put(path, next, now), next.err
+	return asked.container(path, runtimeDocker), e.socket.recheck(now), nil
 }
 
 // explain makes one sentence of why the container id isn't known, for the operator: what
@@ -285,6 +306,8 @@ type Node struct {
 	Name string
 	// EngineVersion is the engine's: "28.5.2".
 	EngineVersion string
+	// APIVersion is the version of its API that it and the agent speak.
+	APIVersion string
 	// Root is the engine's data root, on the node.
 	Root string
 	// SwarmID is the Swarm node's id, "" outside a Swarm.
@@ -315,6 +338,7 @@ func (e *Engine) Node(ctx context.Context) (Node, error) {
 		EngineVersion: clean(info.ServerVersion, maxText),
 		Root:          clean(info.DockerRootDir, maxText),
 		SwarmID:       clean(info.Swarm.NodeID, maxText),
+		APIVersion:    e.socket.apiVersion(),
 		Manager:       info.Swarm.ControlAvailable,
 	}
 	if info.Swarm.Cluster != nil {

@@ -23,6 +23,7 @@ type fakeEngine struct {
 	tb      testing.TB
 	socket  string
 	version string // of the API
+	oldest  string // version that it speaks, "" for any
 
 	mu        sync.Mutex // guards all below
 	server    *http.Server
@@ -128,6 +129,11 @@ func (f *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m == nil || minor(m[1]) > minor(f.version) {
 		f.note("refused")
 		f.fail(w, http.StatusBadRequest, "client version "+r.URL.Path+" is too new. Maximum supported API version is "+f.version)
+		return
+	}
+	if minor(m[1]) < minor(f.oldest) {
+		f.note("refused")
+		f.fail(w, http.StatusBadRequest, "client version "+m[1]+" is too old. Minimum supported API version is "+f.oldest)
 		return
 	}
 	if id, ok := strings.CutPrefix(m[2], "/containers/"); ok {

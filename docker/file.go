@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,16 @@ func (d dir) sub(name string) (dir, error) {
 
 func (d dir) close() { unix.Close(d.fd) }
 
+// stamp returns the version of the directory, another one when something came or went;
+// zero if it can't be told.
+func (d dir) stamp() stamp {
+	var st unix.Stat_t
+	if unix.Fstat(d.fd, &st) != nil {
+		return stamp{}
+	}
+	return stampOf(&st)
+}
+
 // names returns what is in d, sorted.
 func (d dir) names() ([]string, error) {
 	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -76,6 +87,18 @@ type stamp struct {
 	mtime, ctime unix.Timespec
 }
 
+func stampOf(st *unix.Stat_t) stamp {
+	return stamp{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}
+}
+
+// time returns when the file was written, zero for the zero stamp.
+func (s stamp) time() time.Time {
+	if s == (stamp{}) {
+		return time.Time{}
+	}
+	return time.Unix(s.mtime.Unix()).UTC()
+}
+
 // A file is an open regular file.
 type file struct {
 	fd    int
@@ -104,7 +127,7 @@ func (d dir) file(name string) (file, error) {
 		f.close()
 		return file{}, &fs.PathError{Op: "open", Path: f.path(), Err: err}
 	}
-	f.stamp = stamp{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}
+	f.stamp = stampOf(&st)
 	return f, nil
 }
 

@@ -26,6 +26,7 @@ const (
 //	….slice/libpod-<id>.scope/container            the same, where crun put the processes
 //	….slice/cri-containerd-<id>.scope, nerdctl-…   containerd, systemd driver
 //	/k8s.io/<id>, /default/<id>, /kubepods/…/<id>  containerd, cgroupfs driver
+//	/<namespace that was told>/<id>                the same
 //	….slice/crio-<id>.scope                        CRI-O
 //
 // A monitor (conmon) isn't its container, and the units that systemd or Podman name
@@ -35,7 +36,11 @@ const (
 // A Podman scope and the cgroup "container" in it both answer with the same id: they
 // are one container, and count the same things.
 func (e *Engine) Recognize(path string) (runtime, id string, ok bool) {
-	return recognize(path)
+	runtime, id, ok = recognize(path)
+	if runtime == runtimeDocker && path == "/"+e.containerd.namespace+"/"+id {
+		runtime = runtimeContainerd
+	}
+	return runtime, id, ok
 }
 
 func recognize(path string) (runtime, id string, ok bool) {

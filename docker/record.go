@@ -11,7 +11,8 @@ import (
 
 // A record is what is wanted of the engine's record of a container, config.v2.json. The
 // field names are the engine's, and have been the same since Docker 1.10. There is no
-// field for the environment and the command line, where secrets are.
+// field for the command line, where secrets may be; of the environment, where they are,
+// only what was asked for is taken.
 //
 // With the containerd image store Image is the digest of the image's manifest, without
 // it that of the image's configuration.
@@ -25,6 +26,7 @@ type record struct {
 	Config       struct {
 		Image       string // as it was asked for
 		Labels      map[string]string
+		Env         environment
 		Healthcheck *healthcheck
 	}
 }
@@ -50,9 +52,11 @@ type health struct {
 // healthcheck has a check's times in ns, 0 for the engine's default.
 type healthcheck struct{ Interval, Timeout time.Duration }
 
-// decodeRecord reads the contents of config.v2.json of the container id.
-func decodeRecord(b []byte, id string) (*record, error) {
+// decodeRecord reads the contents of config.v2.json of the container id, and of its
+// environment the variables whose keys begin with one of the prefixes.
+func decodeRecord(b []byte, id string, env []string) (*record, error) {
 	r := new(record)
+	r.Config.Env.prefixes = env
 	if err := json.Unmarshal(b, r); err != nil {
 		return nil, err
 	}
@@ -90,6 +94,7 @@ func (r *record) container(path string) *metric.Container {
 		Image:        clean(r.Config.Image, maxText),
 		ImageID:      clean(r.Image, maxText),
 		Labels:       labels(r.Config.Labels),
+		Env:          r.Config.Env.labels(strings.ToLower), // as cAdvisor does it
 		Created:      parseTime(r.Created),
 		Started:      parseTime(r.State.StartedAt),
 		RestartCount: r.RestartCount,

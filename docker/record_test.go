@@ -45,7 +45,7 @@ func TestRecord(t *testing.T) {
 		t.Helper()
 		for _, engine := range engines() {
 			api := told(t, engine, name)
-			r, err := decodeRecord(fixture(t, engine, name, "config.v2.json"), api.ID)
+			r, err := decodeRecord(fixture(t, engine, name, "config.v2.json"), api.ID, nil)
 			if err != nil {
 				t.Errorf("%s/%s: %v", engine, name, err)
 				continue
@@ -61,7 +61,7 @@ func TestRecord(t *testing.T) {
 				t.Errorf("%s/%s: pid %d", engine, name, got.PID)
 			}
 
-			in := fromResponse(&api)
+			in := fromResponse(&api, nil)
 			asked := in.record.container("/docker/" + api.ID)
 			asked.NetworkMode = in.networkMode
 			// It was told a moment later: this one is restarted all the time.
@@ -134,7 +134,7 @@ func TestDecodeRecordErrors(t *testing.T) {
 	id := told(t, "28.5", "web").ID
 	f := func(b []byte, want string) {
 		t.Helper()
-		if _, err := decodeRecord(b, id); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := decodeRecord(b, id, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
@@ -149,7 +149,7 @@ func TestDecodeRecordErrors(t *testing.T) {
 	f([]byte(strings.Repeat(`[`, 100_000)), "exceeded max depth")
 	f(append(slices.Clone(real), '}'), "invalid character")
 	for n := range len(real) - 1 { // torn anywhere before the last newline
-		if _, err := decodeRecord(real[:n], id); err == nil {
+		if _, err := decodeRecord(real[:n], id, nil); err == nil {
 			t.Errorf("no error for the first %d of %d bytes", n, len(real))
 		}
 	}
@@ -181,13 +181,13 @@ func TestHealth(t *testing.T) {
 	}
 	f := func(engine string, last entry, after time.Duration, want string) {
 		t.Helper()
-		r, err := decodeRecord(fixture(t, engine, "web", "config.v2.json"), told(t, engine, "web").ID)
+		r, err := decodeRecord(fixture(t, engine, "web", "config.v2.json"), told(t, engine, "web").ID, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		started := parseTime(r.State.StartedAt)
 		if !last.toldAt.IsZero() {
-			e.socket = newSocket("unix:///nowhere.sock", nil)
+			e.socket = newSocket("unix:///nowhere.sock", nil, nil)
 			defer func() { e.socket = nil }()
 			last.toldAt = started.Add(last.toldAt.Sub(time.Unix(0, 0)))
 		}
@@ -229,7 +229,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		if json.Unmarshal(b, &id) != nil {
 			id.ID = "none"
 		}
-		r, err := decodeRecord(b, id.ID)
+		r, err := decodeRecord(b, id.ID, []string{"S"})
 		if err != nil {
 			return
 		}
@@ -257,7 +257,7 @@ func BenchmarkDecodeRecord(b *testing.B) {
 	data, id := fixture(b, "28.5", "shop_api.1", "config.v2.json"), told(b, "28.5", "shop_api.1").ID
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := decodeRecord(data, id)
+		r, err := decodeRecord(data, id, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

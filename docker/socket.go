@@ -11,6 +11,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
+
+	"github.com/swarmgauge/swarmgauge/metric"
 )
 
 const (
@@ -31,6 +33,7 @@ const (
 type socket struct {
 	host string
 	tls  *TLS
+	env  []string // prefixes of the variables to take; see environment
 
 	mu      sync.Mutex     // guards all below; never held across a request
 	client  *client.Client // nil before the first request
@@ -51,7 +54,9 @@ func (e *silentError) Error() string {
 
 func (e *silentError) Unwrap() error { return e.err }
 
-func newSocket(host string, tls *TLS) *socket { return &socket{host: host, tls: tls} }
+func newSocket(host string, tls *TLS, env []string) *socket {
+	return &socket{host: host, tls: tls, env: env}
+}
 
 // connect returns a new client that has agreed on a version with the engine, and makes
 // it the one that all requests use from then on.
@@ -81,6 +86,16 @@ func (s *socket) connect(ctx context.Context) (*client.Client, error) {
 	s.client = c
 	s.answered(nil)
 	return c, nil
+}
+
+// apiVersion returns the version that was agreed on, "" before that.
+func (s *socket) apiVersion() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		return ""
+	}
+	return s.client.ClientVersion()
 }
 
 // use returns the client for a request.
@@ -126,6 +141,17 @@ type inspected struct {
 	networkMode string
 }
 
+// container returns the container as the API of a runtime told it.
+func (in *inspected) container(path, runtime string) *metric.Container {
+	c := in.record.container(path)
+	c.Runtime = runtime
+	c.NetworkMode = in.networkMode
+	if h := in.record.State.Health; h != nil && in.record.State.Running {
+		c.Health = healthWord(h.Status)
+	}
+	return c
+}
+
 // inspect asks the engine about the container id; errNoContainer is one of its answers.
 func (s *socket) inspect(ctx context.Context, id string) (inspected, error) {
 	c, err := s.use(ctx)
@@ -142,11 +168,11 @@ func (s *socket) inspect(ctx context.Context, id string) (inspected, error) {
 		return inspected{}, s.failed(ctx, err)
 	}
 	clear(result.Raw) // the environment was in it
-	return fromResponse(&result.Container), nil
+	return fromResponse(&result.Container, s.env), nil
 }
 
 // fromResponse keeps the same of the API's answer as of the record on disk.
-func fromResponse(a *container.InspectResponse) inspected {
+func fromResponse(a *container.InspectResponse, env []string) inspected {
 	in := inspected{record: record{
 		ID:           a.ID,
 		Name:         a.Name,
@@ -157,6 +183,10 @@ func fromResponse(a *container.InspectResponse) inspected {
 	r := &in.record
 	if a.Config != nil {
 		r.Config.Image, r.Config.Labels = a.Config.Image, a.Config.Labels
+		r.Config.Env.prefixes = env
+		for _, variable := range a.Config.Env {
+			r.Config.Env.take(variable)
+		}
 	}
 	if a.HostConfig != nil {
 		in.networkMode = networkMode(string(a.HostConfig.NetworkMode))

@@ -70,6 +70,21 @@ func TestInspectFromSocket(t *testing.T) {
 	}
 }
 
+// TestInspectDocker29 asks an engine that refuses versions before 1.44, as Docker does since
+// 29. cAdvisor speaks at most 1.41 up to its version 0.49, and loses all names there.
+func TestInspectDocker29(t *testing.T) {
+	fake := startFake(t, "28.5")
+	fake.version, fake.oldest = "1.52", "1.44"
+	n := newNode(t, Options{Host: fake.host()})
+	n.known(fake.add("28.5", "web"), "web")
+	if info, err := n.Node(t.Context()); err != nil || info.EngineVersion == "" {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if got := fake.count("refused"); got != 0 {
+		t.Errorf("%d requests were refused", got)
+	}
+}
+
 // TestInspectBoth holds that the disk stays the source where it is mounted, and the
 // socket adds what the disk doesn't have.
 func TestInspectBoth(t *testing.T) {
@@ -208,6 +223,7 @@ func TestNode(t *testing.T) {
 		if err != nil || got != (Node{
 			Name: "node1", EngineVersion: want.ServerVersion, Root: "/var/lib/docker",
 			SwarmID: want.Swarm.NodeID, ClusterID: want.Swarm.Cluster.ID, Manager: true,
+			APIVersion: map[string]string{"20.10": "1.41", "26.1": "1.45", "28.5": "1.51"}[engine],
 		}) || len(got.SwarmID) != 25 || !strings.HasPrefix(got.EngineVersion, engine) {
 			t.Errorf("%s: %+v, %v", engine, got, err)
 		}

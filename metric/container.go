@@ -22,6 +22,9 @@ type Container struct {
 	Image, ImageID string
 	// Labels are sorted by key.
 	Labels []Label
+	// Env are the variables of its environment that the operator asked for, sorted by key:
+	// none unless he did.
+	Env []Label
 	// Created and Started are zero while they aren't known.
 	Created, Started time.Time
 	// RestartCount counts the runtime's restarts of the container.
@@ -107,6 +110,9 @@ type Node struct {
 	MemoryBytes uint64
 	// EngineVersion is the container engine's version, "" while it isn't known.
 	EngineVersion string
+	// EngineAPIVersion is the version of the engine's API that is spoken with it, ""
+	// without its socket.
+	EngineAPIVersion string
 }
 
 // Action is what happened to a container.
@@ -120,6 +126,11 @@ const (
 	Health Action = "health_status"
 	Rename Action = "rename"
 	Update Action = "update"
+
+	// What the loop itself sees of any cgroup.
+	Create  Action = "create"
+	Destroy Action = "destroy"
+	OOMKill Action = "oom_kill"
 )
 
 // Event is one thing that happened to one container, as its runtime told it.

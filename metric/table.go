@@ -182,8 +182,8 @@ var table = withTCPCounters([NumIDs]Desc{
 	StorageLayer:       {Gauge, Bytes, "storage.layer_bytes", "Space of the files that the container wrote into its own layer."},
 	StorageLayerInodes: {Gauge, Count, "storage.layer_inodes", "Files and folders in the container's own layer."},
 	StorageLogs:        {Gauge, Bytes, "storage.log_bytes", "Space of the container's log and of the engine's other files about it."},
-	StorageVolumes:     {Gauge, Bytes, "storage.volume_bytes", "Space of the named and anonymous volumes that are mounted."},
-	StorageAsOf:        {Gauge, Nanoseconds, "storage.as_of_seconds", "When the space was counted, since the Unix epoch."},
+	StorageVolumes:     {Gauge, Bytes, "storage.volume_bytes", "Space of the named and anonymous volumes that are mounted; one that is shared counts for each container."},
+	StorageAsOf:        {Gauge, Nanoseconds, "storage.as_of_seconds", "When the count of these began, since the Unix epoch."},
 
 	CPUUsagePerCPU: {Counter, Nanoseconds, "cpu.core_seconds_per_cpu", "CPU time used on one CPU (v1 only: v2 has no such number)."},
 

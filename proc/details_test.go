@@ -353,9 +353,9 @@ func TestAppendPidsAndAllPidsByContainer(t *testing.T) {
 	}
 }
 
-// BenchmarkProcesses reads one process with as many descriptors, all that there is of it
+// BenchmarkDetailsOfProcesses reads one process with as many descriptors, all that there is of it
 // but the referenced memory.
-func BenchmarkProcesses(b *testing.B) {
+func BenchmarkDetailsOfProcesses(b *testing.B) {
 	for _, n := range []int{10, 1000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			var opened []*os.File

@@ -104,7 +104,7 @@ func lookFromContainer(t *testing.T, root string) {
 	if err := fs.NewFilesystems("").Read(new(metric.Sample)); err != nil {
 		t.Error(err)
 	}
-	if _, err := fs.Machine(MachineOptions{}); err != nil {
+	if _, err := fs.Identity(IdentityOptions{}); err != nil {
 		t.Error(err)
 	}
 	if _, err := fs.PidsByContainer(t.Context()); err != nil {

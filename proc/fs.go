@@ -94,3 +94,14 @@ func pidDir(pid int) string { return strconv.Itoa(pid) }
 // gone tells whether err is how procfs says that a process ended: ENOENT while it is a
 // zombie, and for a new lookup; ESRCH below a directory that is kept open.
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
+
+// OwnRoot tells whether the root directory of the agent is that of the machine's first
+// process: then the agent isn't in a container. Where it can't look, it is taken to be in
+// one, and so it is in a PID namespace of its own, whose first process is another.
+func (fs *FS) OwnRoot() bool {
+	const initialPIDNamespace = 0xEFFFFFFC // PROC_PID_INIT_INO, include/linux/proc_ns.h
+	var pids, first, own unix.Stat_t
+	return unix.Stat(fs.path("self/ns/pid"), &pids) == nil && pids.Ino == initialPIDNamespace &&
+		unix.Stat(fs.path("1/root"), &first) == nil && unix.Stat("/", &own) == nil &&
+		first.Dev == own.Dev && first.Ino == own.Ino
+}

@@ -23,6 +23,13 @@ func TestMain(m *testing.M) {
 		io.Copy(io.Discard, os.Stdin)
 		return
 	}
+	if os.Getenv(lister) != "" {
+		if err := listProcesses(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -293,7 +293,7 @@ func cadvisorFields() []Field {
 		fields = append(fields, Field{Name: "container_stats." + name, Type: Keyword, Help: "As in cAdvisor."})
 	}
 	for _, name := range strings.Fields(`
-		diskio.io_service_bytes diskio.io_serviced
+		diskio.io_service_bytes diskio.io_serviced hugetlb
 		memory.container_data.numa_stats memory.hierarchical_data.numa_stats
 		network.interfaces network.tcp network.tcp6 network.udp network.udp6 network.tcp_advanced
 		processes.ulimits filesystem resctrl cpu.usage.per_cpu_usage`) {

@@ -64,7 +64,13 @@ cAdvisor; its counters are totals. These can be aggregated:
 
 ` + "`/metrics`" + ` shows the newest sample of each container and, with ` + "`id=\"/\"`" + `, of the node, under
 cAdvisor's names: labels ` + "`id`, `name`, `image`" + ` and ` + "`container_label_<key>`" + `, the time of the sample
-behind the value. Groups are those of ` + "`-enable_metrics` and `-disable_metrics`" + `.
+behind the value. Groups are those of ` + "`-enable_metrics` and `-disable_metrics`" + `. Variables of the
+environment whose keys begin with what ` + "`-env_metadata_whitelist`" + ` lists are labels
+` + "`container_env_<key>`" + `; of no other variable anything is kept. With ` + "`?type=docker` or `?type=podman`" + ` there
+are the containers of that runtime alone.
+
+The format is text, whatever Prometheus prefers, as it is with cAdvisor; who takes nothing but
+OpenMetrics gets that.
 
 | Family | Type | Group | Help |
 |---|---|---|---|
@@ -81,26 +87,40 @@ Differs from cAdvisor:
 
 | Family | Here | Because |
 |---|---|---|
+| all, of keys that make the same label | the key that is the label's name, else the first in order | cAdvisor takes one or the other |
 | all | a number that was not read is absent | cAdvisor shows zero, which nobody measured |
+| all | samples one interval apart, on slots of the wall clock | cAdvisor's interval is its option times one to two, at random |
+| all | the labels ` + "`name`" + ` and ` + "`container_label_*`" + ` as they are now | cAdvisor takes them once, and shows the name from before a rename |
+| all | named with any image store, also when the engine comes after the agent, and Podman's and containerd's containers without their sockets | cAdvisor loses such containers, or their names, until it is started again |
+| ` + "`container_fs_reads_*`, `_writes_*`, `_sector_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
 | ` + "`container_cpu_load_*`, `container_tasks_state`" + ` | absent without ` + "`-enable_load_reader`" + `; with it from the states of tasks, on cgroup v2, too | cAdvisor shows zero, and asks the kernel in a way that cgroup v2 hasn't got |
 | ` + "`container_tasks_state`" + `, state iowaiting | absent | the kernel doesn't tell; cAdvisor shows zero |
 | ` + "`container_cpu_schedstat_*`" + ` | of all threads | cAdvisor counts the first thread of each process |
 | ` + "`container_processes`, `container_file_descriptors`, `container_sockets`" + ` | with cgroups below, of the node all | cAdvisor counts the cgroup alone, where a systemd in a container has nothing |
 | ` + "`container_network_tcp*`, `_udp*`, `_advance_tcp*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_network_advance_tcp_stats_total`" + ` | without what the kernel has no longer | cAdvisor shows zero |
-| ` + "`container_fs_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
+| ` + "`container_fs_*`" + ` of the node | each filesystem once, each disk | cAdvisor adds the mounts of every container, and leaves out NVMe, SD cards and md |
 | ` + "`container_fs_*_seconds_total`" + ` | seconds | cAdvisor divides milliseconds by 10^9 |
-| ` + "`container_fs_usage_bytes`, `container_fs_inodes_*`" + ` of a container | absent | what its files take on disk isn't measured |
+| ` + "`container_fs_inodes_total`, `_free`" + ` of a container | those of the filesystem that its layer lies on | cAdvisor shows the inodes that the layer uses, and that none is free |
+| ` + "`container_fs_usage_bytes`, `_limit_bytes`" + ` of a container with Docker's containerd image store | layer and log, the filesystem's size | cAdvisor has none of its filesystem |
+| ` + "`filesystem[].available`, `has_inodes`, `inodes`, `inodes_free`" + ` of a container in ` + "`container_stats`" + ` | the filesystem's | cAdvisor shows 0, false, the layer's and 0 |
+| ` + "`filesystem[].reads_completed` … `weighted_io_time`" + ` of a container in ` + "`container_stats`" + ` | its own reads and writes, and else 0 | cAdvisor shows the counters of the whole disk |
 | ` + "`container_memory_failcnt`, `container_memory_kernel_usage`" + ` on cgroup v2 | memory.events max, memory.stat kernel | cAdvisor shows zero |
 | ` + "`container_memory_failures_total`" + ` | with child cgroups, in both scopes | cAdvisor leaves them out on cgroup v1 |
 | ` + "`container_memory_file_dirty_bytes`, `_writeback_bytes`" + ` on cgroup v1 | memory.stat dirty, writeback | cAdvisor looks for v2's words and shows zero |
-| ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares that were asked for | cAdvisor inverts another formula than the runtime's |
+| ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares of which today's runtimes make the weight, 1024 without any | cAdvisor inverts the formula of runc before 1.3.2, and shows 2597 without any |
+| ` + "`container_start_time_seconds`" + ` | the last start, at once | cAdvisor before 0.57 shows the creation; of containerd the time of the cgroup |
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
 | ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
+| ` + "`container_hugetlb_max_usage_bytes`, `container_memory_migrate`" + ` on cgroup v2 | absent | the kernel has no such number; cAdvisor shows zero |
+| ` + "`container_memory_numa_pages`" + ` on cgroup v2 | from memory.numa_stat, always with child cgroups | cAdvisor doesn't read it |
 | ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
+| ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
+| ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) | absent | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
+| ` + "`machine_cpu_physical_cores`" + ` | cores of all sockets | cAdvisor counts different core ids, which repeat from socket to socket |
 | ` + "`machine_*`" + ` | without a time | cAdvisor's is up to five minutes old, by which they vanish |
 `)
 	return []byte(b.String())

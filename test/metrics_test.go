@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,11 @@ func (a *agent) scrape(t testing.TB) scrape {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseScrape(t, text)
+}
+
+func parseScrape(t testing.TB, text string) scrape {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {
@@ -87,7 +93,11 @@ func TestContainerMetrics(t *testing.T) {
 	for _, family := range []string{"container_cpu_usage_seconds_total", "container_memory_rss", "container_network_receive_bytes_total", "machine_memory_bytes"} {
 		label, value := "id", "/"
 		if family == "machine_memory_bytes" {
-			label, value = "system_uuid", ""
+			id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+			if err != nil {
+				t.Fatal(err)
+			}
+			label, value = "boot_id", strings.TrimSpace(string(id))
 		}
 		if v, _, _ := first.sum(family, label, value); v <= 0 {
 			t.Errorf("%s of the node is %v", family, v)

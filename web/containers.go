@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -17,10 +18,13 @@ import (
 type Containers struct {
 	// Latest fills in the newest samples: collector.Collector's method.
 	Latest func(context.Context, *collector.Readings) error
+	// Machine returns the newest look at the machine, nil before the first.
+	Machine func() *metric.Machine
 	// Groups are cAdvisor's groups of families that are on.
 	Groups cadvisor.Groups
 	// Labels shows all labels of containers, else those whose keys are in AllowedLabels
-	// alone: cAdvisor's -store_container_labels and -whitelisted_container_labels.
+	// alone: cAdvisor's -store_container_labels and -whitelisted_container_labels. What
+	// containers have of their environment is always shown.
 	Labels        bool
 	AllowedLabels []string
 	// Version is the agent's.
@@ -33,36 +37,54 @@ type containers struct {
 	o        *Containers
 	families []cadvisor.Family
 	readings collector.Readings
+	killed   []collector.Reading // of readings.Killed
 
-	names   map[string]string // of labels, by key; of all scrapes
+	machine     *metric.Machine // that machineText is of
+	machineText []byte
+
+	names   map[source]string // of labels; of all scrapes
 	columns map[string]int    // of the labels of this scrape, by name
 	union   []string          // the same names, sorted
-	values  []string          // of one container, by column
+	shown   []shown           // of one container
+	values  []string          // of the same, by column
 	base    []byte            // the labels that all series of a container have
 	ends    []int             // where those of each container end in base
+	cuts    []int             // where each of them ends, in those of its container
+	marks   []mark            // whose lines are in the piece that is being written
 }
 
 func newContainers(o *Containers) *containers {
-	return &containers{o: o, families: cadvisor.Families(o.Groups), names: map[string]string{}, columns: map[string]int{}}
+	return &containers{o: o, families: cadvisor.Families(o.Groups), names: map[source]string{}, columns: map[string]int{}}
 }
 
 // maxNames bounds the names that are kept. Keys of labels are few, unless somebody makes
 // one up for each container.
 const maxNames = 10000
 
-// append appends all families to dst. On an error of Latest nothing is appended.
-func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
+// append appends all families to dst, of the containers that are asked for. What is more than
+// a piece is handed to write, which returns memory to go on with. On an error of Latest nothing
+// is appended.
+func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptions, write func([]byte) []byte) ([]byte, error) {
 	if err := c.o.Latest(ctx, &c.readings); err != nil {
 		return dst, err
 	}
-	dst = appendMachine(dst, c.readings.Node, c.o.Version)
+	if m := c.o.Machine(); m != c.machine || m == nil {
+		c.machine, c.machineText = m, appendMachine(c.machineText[:0], m, c.o.Groups, c.o.Version)
+	}
+	dst = append(dst, c.machineText...)
 	all := c.readings.Containers
-	slices.SortFunc(all, func(a, b collector.Reading) int { return strings.Compare(a.Container.Path, b.Container.Path) })
-	c.unite(all)
-	c.base, c.ends = c.base[:0], c.ends[:0]
-	for i := range all {
-		c.appendBase(all[i].Container)
-		c.ends = append(c.ends, len(c.base))
+	if asked.idType != "name" {
+		all = c.only(asked)
+	}
+	slices.SortFunc(all, byName)
+	c.fillKilled(asked)
+	c.unite(all, c.killed)
+	c.base, c.ends, c.cuts = c.base[:0], c.ends[:0], c.cuts[:0]
+	for _, list := range [...][]collector.Reading{all, c.killed} {
+		for i := range list {
+			c.appendBase(list[i].Container)
+			c.ends = append(c.ends, len(c.base))
+		}
 	}
 	o := cadvisor.Observation{Node: c.readings.Node, Now: time.Now()}
 	for i := range c.families {
@@ -71,57 +93,76 @@ func (c *containers) append(ctx context.Context, dst []byte) ([]byte, error) {
 		start := 0
 		for j := range all {
 			o.Container, o.Sample = all[j].Container, &all[j].Sample
+			from := len(dst)
 			dst = c.appendSeries(dst, f, &o, &all[j], c.base[start:c.ends[j]])
+			if len(dst) > from {
+				c.marks = append(c.marks, mark{from, len(dst), len(f.Name) + 1, i, j})
+			}
+			if len(dst) >= pieceSize {
+				dst = write(dst)
+			}
 			start = c.ends[j]
+		}
+		for j := range c.killed {
+			if f.AfterEnd {
+				o.Container, o.Sample = c.killed[j].Container, &c.killed[j].Sample
+				dst = c.appendSeries(dst, f, &o, &c.killed[j], c.base[start:c.ends[len(all)+j]])
+			}
+			start = c.ends[len(all)+j]
 		}
 	}
 	return dst, nil
 }
 
-// appendMachine appends cAdvisor's families of the machine. They are without a time, by which
-// cAdvisor's vanish for minutes.
-func appendMachine(dst []byte, node *metric.Node, version string) []byte {
-	dst = appendHead(dst, "cadvisor_version_info", "gauge", "A metric with a constant '1' value labeled by kernel version, OS version, docker version, cadvisor version & cadvisor revision.")
-	dst = append(dst, `cadvisor_version_info{cadvisorRevision="",`...)
-	dst = appendLabel(dst, "cadvisorVersion", version)
-	dst = appendLabel(append(dst, ','), "dockerVersion", node.EngineVersion)
-	dst = appendLabel(append(dst, ','), "kernelVersion", node.Kernel)
-	dst = appendLabel(append(dst, ','), "osVersion", node.OS)
-	dst = append(dst, "} 1\n"...)
-	for _, f := range [...]struct {
-		name, help string
-		value      uint64
-	}{
-		{"machine_cpu_cores", "Number of logical CPU cores.", uint64(node.CPUs)},
-		{"machine_memory_bytes", "Amount of memory installed on the machine.", node.MemoryBytes},
-	} {
-		if f.value == 0 {
-			continue // not known
+// byName is the order of containers in a family. Those of a service stand together, which have
+// most labels in common: that is less to compress, and less of it is left.
+func byName(a, b collector.Reading) int {
+	return cmp.Or(strings.Compare(a.Container.Name, b.Container.Name), strings.Compare(a.Container.Path, b.Container.Path))
+}
+
+// fillKilled makes readings of the containers that have ended with OOM kills: of when they
+// ended, and with that number alone.
+func (c *containers) fillKilled(asked *requestOptions) {
+	c.killed = c.killed[:0]
+	for _, k := range c.readings.Killed {
+		if !asked.wants(k.Container) {
+			continue
 		}
-		dst = append(appendHead(dst, f.name, "gauge", f.help), f.name...)
-		dst = appendLabel(append(dst, '{'), "boot_id", node.BootID)
-		dst = appendLabel(append(dst, ','), "machine_id", node.MachineID)
-		dst = append(dst, `,system_uuid=""} `...)
-		dst = append(strconv.AppendUint(dst, f.value, 10), '\n')
+		r := collector.Reading{Container: k.Container}
+		r.Sample.Time = k.Ended.UnixNano()
+		r.Sample.Put(metric.MemoryOOMKills, k.Kills)
+		c.killed = append(c.killed, r)
 	}
-	return dst
+}
+
+// only moves the containers that are asked for to the front of the readings, all of which
+// stay there for the next scrape, and returns them.
+func (c *containers) only(asked *requestOptions) []collector.Reading {
+	all, n := c.readings.Containers, 0
+	for i := range all {
+		if asked.wants(all[i].Container) {
+			all[n], all[i] = all[i], all[n]
+			n++
+		}
+	}
+	return all[:n]
 }
 
 // unite makes the union of the labels of all containers: each series has all of them,
 // empty where its container has none, because one family must not have series with
 // different labels.
-func (c *containers) unite(all []collector.Reading) {
+func (c *containers) unite(lists ...[]collector.Reading) {
 	clear(c.columns)
 	c.union = c.union[:0]
 	if len(c.names) > maxNames {
 		clear(c.names)
 	}
-	for i := range all {
-		for _, label := range all[i].Container.Labels {
-			if name := c.name(label.Key); name != "" {
-				if _, known := c.columns[name]; !known {
-					c.columns[name] = 0
-					c.union = append(c.union, name)
+	for _, list := range lists {
+		for i := range list {
+			for _, label := range c.show(list[i].Container) {
+				if _, known := c.columns[label.name]; !known {
+					c.columns[label.name] = 0
+					c.union = append(c.union, label.name)
 				}
 			}
 		}
@@ -133,19 +174,60 @@ func (c *containers) unite(all []collector.Reading) {
 	c.values = slices.Grow(c.values[:0], len(c.union))[:len(c.union)]
 }
 
-// name returns the name that a label of a container has in series, "" if it isn't shown.
-func (c *containers) name(key string) string {
-	name, known := c.names[key]
-	if !known {
-		if c.o.Labels || slices.Contains(c.o.AllowedLabels, key) {
-			name = labelPrefix + strings.Map(labelRune, key)
-		}
-		c.names[key] = name
-	}
-	return name
+// source is where a label of series comes from: a label of the container, or, with env, a
+// variable of its environment.
+type source struct {
+	env bool
+	key string
 }
 
-const labelPrefix = "container_label_"
+// shown is a label that series have of a container.
+type shown struct {
+	name, value string
+	exact       bool // the name is the key, with nothing replaced
+}
+
+// show returns the labels that series have of a container's own. They are valid until the
+// next call. A container that its runtime has started again has the label restartcount of
+// cAdvisor's, which takes the place of one that it has itself.
+func (c *containers) show(of *metric.Container) []shown {
+	c.shown = c.shown[:0]
+	for _, label := range of.Labels {
+		if label.Key != cadvisor.RestartLabel || of.RestartCount == 0 {
+			c.add(source{key: label.Key}, label.Value)
+		}
+	}
+	if of.RestartCount > 0 {
+		c.add(source{key: cadvisor.RestartLabel}, strconv.Itoa(of.RestartCount))
+	}
+	for _, variable := range of.Env {
+		c.add(source{true, variable.Key}, variable.Value)
+	}
+	return c.shown
+}
+
+// add adds a label to those that are shown, if it is one of those to show.
+func (c *containers) add(from source, value string) {
+	prefix := labelPrefix
+	if from.env {
+		prefix = envPrefix
+	}
+	name, known := c.names[from]
+	if !known {
+		if from.env || c.o.Labels || slices.Contains(c.o.AllowedLabels, from.key) {
+			name = prefix + strings.Map(labelRune, from.key)
+		}
+		c.names[from] = name
+	}
+	if name != "" {
+		c.shown = append(c.shown, shown{name, value, name[len(prefix):] == from.key})
+	}
+}
+
+const (
+	labelPrefix = "container_label_"
+	envPrefix   = "container_env_"
+)
 
 // labelRune replaces what a label's name can't have.
 func labelRune(r rune) rune {
@@ -158,23 +240,39 @@ func labelRune(r rune) rune {
 // appendBase appends the labels that all series of a container have. Of keys that make the
 // same name, the one that is the name wins, else the first in order.
 func (c *containers) appendBase(of *metric.Container) {
+	start := len(c.base)
+	cut := func() { c.cuts = append(c.cuts, len(c.base)-start) }
 	clear(c.values)
-	for _, label := range of.Labels {
-		name := c.name(label.Key)
-		if name == "" {
-			continue
-		}
-		if i := c.columns[name]; c.values[i] == "" || label.Key == name[len(labelPrefix):] {
-			c.values[i] = label.Value
+	for _, label := range c.show(of) {
+		if i := c.columns[label.name]; c.values[i] == "" || label.exact {
+			c.values[i] = label.value
 		}
 	}
 	for i, name := range c.union {
-		c.base = appendLabel(c.base, name, c.values[i])
-		c.base = append(c.base, ',')
+		c.base = append(appendLabel(c.base, name, c.values[i]), ',')
+		cut()
 	}
-	c.base = appendLabel(c.base, "id", of.Path)
-	c.base = appendLabel(append(c.base, ','), "image", of.Image)
-	c.base = appendLabel(append(c.base, ','), "name", of.Name)
+	c.base = append(appendLabel(c.base, "id", of.Path), ',')
+	cut()
+	c.base = append(appendLabel(c.base, "image", of.Image), ',')
+	cut()
+	c.base = appendLabel(c.base, "name", of.Name)
+	cut()
+}
+
+// labels returns the labels that all series of a container have.
+func (c *containers) labels(container int) []byte {
+	start := 0
+	if container > 0 {
+		start = c.ends[container-1]
+	}
+	return c.base[start:c.ends[container]]
+}
+
+// labelCuts returns where each of these labels ends.
+func (c *containers) labelCuts(container int) []int {
+	each := len(c.union) + 3 // id, image and name
+	return c.cuts[container*each : (container+1)*each]
 }
 
 // appendSeries appends the series that a container has of a family.
@@ -249,6 +347,10 @@ func appendRowLabels(dst []byte, key *metric.Key, f *cadvisor.Family, per metric
 		return appendLabel(append(dst, ','), "cpu", name)
 	case metric.PerInterface:
 		return appendLabel(append(dst, ','), "interface", key.Name)
+	case metric.PerHugePage:
+		return appendLabel(append(dst, ','), "pagesize", key.Name)
+	case metric.PerNUMANode:
+		return appendLabel(append(dst, ','), "node", key.Name)
 	case metric.PerFilesystem:
 		device := key.Name
 		if !strings.HasPrefix(device, "/") {

@@ -43,7 +43,7 @@ func fleet(n int) collector.Readings {
 	}
 	for i := range n {
 		c := &metric.Container{
-			Path: fmt.Sprintf("/docker/%064x", i), ID: fmt.Sprintf("%064x", i), Name: fmt.Sprintf("shop_web.%d", i), Image: "nginx:1.27",
+			Path: fmt.Sprintf("/docker/%064x", i), Runtime: "docker", ID: fmt.Sprintf("%064x", i), Name: fmt.Sprintf("shop_web.%d", i), Image: "nginx:1.27",
 			Started: time.Unix(1795000000, 0), Created: time.Unix(1794000000, 0), Health: "healthy",
 			Labels: []metric.Label{{Key: "com.docker.swarm.service.name", Value: "shop_web"}, {Key: "n", Value: fmt.Sprint(i)}},
 		}
@@ -68,7 +68,8 @@ func of(t testing.TB, r collector.Readings) *Containers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Containers{Groups: on, Labels: true, Version: "v1", Latest: func(_ context.Context, to *collector.Readings) error {
+	machine := &metric.Machine{Node: r.Node}
+	return &Containers{Groups: on, Labels: true, Version: "v1", Machine: func() *metric.Machine { return machine }, Latest: func(_ context.Context, to *collector.Readings) error {
 		to.Node = r.Node
 		to.Containers = append(to.Containers[:0], r.Containers...)
 		return nil
@@ -80,6 +81,12 @@ func scrapeOf(t testing.TB, o *Containers) map[string]*dto.MetricFamily {
 	t.Helper()
 	h := Handler(Options{Metrics: func() []Family { return nil }, Containers: o, Log: zap.NewNop()})
 	_, _, body := get(t, h, "GET", "/metrics")
+	return parse(t, body)
+}
+
+// parse reads a scrape as Prometheus does.
+func parse(t testing.TB, body string) map[string]*dto.MetricFamily {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {
@@ -150,7 +157,7 @@ func TestContainersOnMetrics(t *testing.T) {
 	f(1795000000, 0, "container_start_time_seconds", "id", one)
 	f(1, sampledAt, "container_health_state", "id", one)
 	f(-1, sampledAt, "container_health_state", "id", "/")
-	f(2, 0, "machine_cpu_cores", "machine_id", "m", "boot_id", "b")
+	f(2, 0, "machine_cpu_cores", "machine_id", "m", "boot_id", "b", "system_uuid", "m")
 	f(8<<30, 0, "machine_memory_bytes")
 	f(1, 0, "cadvisor_version_info", "cadvisorVersion", "v1", "kernelVersion", "6.1")
 	f(0, 0, "container_scrape_error")
@@ -262,37 +269,54 @@ func TestMetricsGzipped(t *testing.T) {
 	f("br", false)
 }
 
-// What a scrape throws away doesn't grow with the number of series.
+// What a scrape throws away doesn't grow with the number of series, compressed or not.
 func TestScrapeAllocs(t *testing.T) {
-	allocs := func(containers int) float64 {
-		c := newContainers(of(t, fleet(containers)))
-		var dst []byte
+	allocs := func(containers int, compressed bool) float64 {
+		m := newMetrics(Options{Metrics: func() []Family { return nil }, Containers: of(t, tasks(containers)), Log: zap.NewNop()})
+		s := m.scrapes.Get().(*scrape)
+		s.to, s.compressed = io.Discard, compressed
 		return testing.AllocsPerRun(20, func() {
-			var err error
-			if dst, err = c.append(t.Context(), dst[:0]); err != nil {
-				t.Fatal(err)
-			}
+			s.deflater.reset(io.Discard)
+			m.fill(s, t.Context(), &requestOptions{idType: "name"})
+			s.deflater.close()
 		})
 	}
-	if few, many := allocs(10), allocs(500); many > few+2 {
-		t.Errorf("%v allocations with 10 containers, %v with 500", few, many)
+	for _, compressed := range []bool{false, true} {
+		if few, many := allocs(10, compressed), allocs(100, compressed); many > few+2 {
+			t.Errorf("compressed %v: %v allocations with 10 containers, %v with 100", compressed, few, many)
+		}
 	}
 }
 
-// A scrape of 100 and 1000 containers, without compression.
-func BenchmarkScrape(b *testing.B) {
-	for _, n := range []int{100, 1000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			c := newContainers(of(b, fleet(n)))
-			var dst []byte
-			b.ReportAllocs()
-			for b.Loop() {
-				var err error
-				if dst, err = c.append(b.Context(), dst[:0]); err != nil {
-					b.Fatal(err)
-				}
+// Of the environment all is shown that the container has, whatever is said of labels, and
+// beside a label with the same key; the count of restarts is a label like others.
+func TestEnvironmentOnMetrics(t *testing.T) {
+	r := fleet(3)
+	first := *r.Containers[0].Container
+	first.Env = []metric.Label{{Key: "cg.role", Value: "db"}, {Key: "n", Value: "of the environment"}}
+	second := *r.Containers[1].Container
+	second.Labels, second.RestartCount = append([]metric.Label{{Key: "restartcount", Value: "forged"}}, second.Labels...), 3
+	third := *r.Containers[2].Container
+	third.Labels = append([]metric.Label{{Key: "restartcount", Value: "its own"}}, third.Labels...)
+	r.Containers[0].Container, r.Containers[1].Container, r.Containers[2].Container = &first, &second, &third
+
+	for _, all := range []bool{true, false} {
+		o := of(t, r)
+		o.Labels = all
+		o.AllowedLabels = []string{"restartcount"}
+		families := scrapeOf(t, o)
+		f := func(path string, labels ...string) {
+			t.Helper()
+			if _, _, ok := series(t, families, "container_memory_usage_bytes", append([]string{"id", path}, labels...)...); !ok {
+				t.Errorf("all labels %v: no series of %s with %q", all, path, labels)
 			}
-			b.ReportMetric(float64(len(dst)), "B/scrape")
-		})
+		}
+		f(first.Path, "container_env_cg_role", "db", "container_env_n", "of the environment", "container_label_restartcount", "")
+		f(second.Path, "container_env_cg_role", "", "container_label_restartcount", "3")
+		f(third.Path, "container_env_n", "", "container_label_restartcount", "its own")
+		f("/", "container_env_cg_role", "", "container_label_restartcount", "")
+		if all {
+			f(first.Path, "container_label_n", "0")
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,11 +35,40 @@ type metrics struct {
 	scrapes sync.Pool
 }
 
-// scrape is the memory of one request.
+// scrape is one answer, and the memory that it takes, which goes to the next one. An answer is
+// megabytes, and is never in memory as a whole: it is written piece by piece, while a piece is
+// in the processor's cache.
 type scrape struct {
 	containers *containers // nil where none are shown
-	body       []byte
-	gzip       *gzip.Writer
+	piece      []byte
+	deflater   *deflater
+	gzip       *gzip.Writer // of OpenMetrics, for which few ask
+
+	to          io.Writer
+	compressed  bool
+	openMetrics bool
+	translated  []byte // a piece in OpenMetrics
+}
+
+// pieceSize is about how large pieces are: what gzip makes a block of.
+const pieceSize = 64 << 10 // bytes
+
+// write writes whole lines, a family's head with both of its own, and returns their memory for
+// what comes next.
+func (s *scrape) write(text []byte) []byte {
+	switch {
+	case s.openMetrics:
+		s.translated = appendOpenMetrics(s.translated[:0], text)
+		s.to.Write(s.translated) // the client went away: nobody to tell
+	case s.compressed:
+		s.deflater.write(text, s.containers)
+	default:
+		s.to.Write(text)
+	}
+	if s.containers != nil {
+		s.containers.marks = s.containers.marks[:0]
+	}
+	return text[:0]
 }
 
 func newMetrics(o Options) *metrics {
@@ -47,6 +78,7 @@ func newMetrics(o Options) *metrics {
 		if o.Containers != nil {
 			s.containers = newContainers(o.Containers)
 		}
+		s.deflater = newDeflater()
 		s.gzip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // a level that there is
 		return s
 	}
@@ -54,31 +86,49 @@ func newMetrics(o Options) *metrics {
 }
 
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	asked, err := parseRequestOptions(r.URL.Query())
+	if err != nil {
+		http.Error(w, "No metrics gathered, last error:\n\n"+err.Error(), http.StatusInternalServerError)
+		return
+	}
 	s := m.scrapes.Get().(*scrape)
 	defer m.scrapes.Put(s)
-	s.body = s.body[:0]
+	contentType := negotiate(strings.Join(r.Header.Values("Accept"), ","))
+	s.to, s.openMetrics, s.compressed = w, contentType != textType, acceptsGzip(r.Header.Get("Accept-Encoding"))
+	w.Header().Set("Content-Type", contentType)
+	switch {
+	case s.compressed && s.openMetrics:
+		w.Header().Set("Content-Encoding", "gzip")
+		s.gzip.Reset(w)
+		defer s.gzip.Close()
+		s.to = s.gzip
+	case s.compressed:
+		w.Header().Set("Content-Encoding", "gzip")
+		s.deflater.reset(w)
+		defer s.deflater.close()
+	}
+	m.fill(s, r.Context(), &asked)
+}
+
+// fill writes the answer.
+func (m *metrics) fill(s *scrape, ctx context.Context, asked *requestOptions) {
+	piece := s.piece[:0]
 	if s.containers != nil {
 		failed := 0.0
 		var err error
-		if s.body, err = s.containers.append(r.Context(), s.body); err != nil {
+		if piece, err = s.containers.append(ctx, piece, asked, s.write); err != nil {
 			m.o.Log.Warn("a scrape got nothing of the containers", zap.Error(err))
 			failed = 1
 		}
-		s.body = appendFamilies(s.body, []Family{{
+		piece = appendFamilies(piece, []Family{{
 			Name: "container_scrape_error", Type: "gauge", Samples: []Point{{Value: failed}},
 			Help: "1 if there was an error while getting container metrics, 0 otherwise",
 		}})
 	}
-	s.body = appendFamilies(s.body, m.o.Metrics())
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	if !acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		w.Write(s.body)
-		return
+	s.piece = s.write(appendFamilies(piece, m.o.Metrics()))
+	if s.openMetrics {
+		io.WriteString(s.to, openMetricsEnd)
 	}
-	w.Header().Set("Content-Encoding", "gzip")
-	s.gzip.Reset(w)
-	s.gzip.Write(s.body) // the client went away: nobody to tell
-	s.gzip.Close()
 }
 
 // acceptsGzip reads the header Accept-Encoding (RFC 9110, 12.5.3) as far as scrapers use it.

@@ -1,5 +1,6 @@
-// Package web serves what the agent has over HTTP, read-only: how it is (/healthz), and the
-// numbers of the containers and of itself (/metrics).
+// Package web serves what the agent has over HTTP, read-only: how it is (/healthz), the
+// numbers of the containers and of itself (/metrics), pages for people, and a report on the
+// machine (/validate/).
 //
 // It measures nothing and asks nobody: what it shows is given to it as functions, which
 // any number of requests may call at once.
@@ -41,11 +42,30 @@ type Options struct {
 	Metrics func() []Family
 	// Containers are those of the containers; nil for none.
 	Containers *Containers
-	Log        *zap.Logger
+	// API is cAdvisor's REST API; nil for none.
+	API *API
+	Log *zap.Logger
 	// Prefix stands before all paths, as "/gauge"; "" for none.
 	Prefix string
 	// MetricsPath is where metrics are, "/metrics" if empty.
 	MetricsPath string
+
+	// Auth lets in who knows a password; nil lets everybody in. The bare health check
+	// is for everybody.
+	Auth *Auth
+	// AuthPagesOnly asks for a password on the pages and their files alone, as
+	// cAdvisor does, and leaves the numbers themselves open.
+	AuthPagesOnly bool
+	// Hosts are the names that requests may ask for, with or without a port; none for
+	// all. The bare health check is answered under any.
+	Hosts []string
+	// Profiling serves /debug/pprof/.
+	Profiling bool
+	// Validate reports on the machine; nil for no report.
+	Validate func(context.Context) Report
+	// Recent fills in the newest two samples of a cgroup for the pages, or fails where
+	// there is none; nil for pages without rates.
+	Recent func(ctx context.Context, path string, r *Recent) error
 }
 
 // Limits of one connection: a slow or greedy client must not cost memory or descriptors
@@ -62,15 +82,21 @@ const (
 const (
 	HealthPath         = "/healthz"
 	DefaultMetricsPath = "/metrics"
+	apiPath            = "/api/"
 )
 
 // Handler returns the routes. Prefix and MetricsPath are clean paths that have no braces,
-// and another one than HealthPath.
+// and MetricsPath is none that Reserved knows.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+o.Prefix+HealthPath, func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, o.Health()) })
-	mux.Handle("GET "+o.Prefix+cmp.Or(o.MetricsPath, DefaultMetricsPath), newMetrics(o))
-	return mux
+	expensive := newExpensiveGate()
+	mux.HandleFunc(o.Prefix+HealthPath, func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, o.Health()) })
+	mux.Handle(o.Prefix+cmp.Or(o.MetricsPath, DefaultMetricsPath), expensive.wrap(newMetrics(o)))
+	if o.API != nil {
+		mux.Handle(o.Prefix+apiPath, &api{API: o.API, expensive: expensive, streams: newStreamGate()})
+	}
+	o.routeAround(mux, expensive)
+	return o.guard(mux)
 }
 
 // Serve answers on l until ctx ends; it closes l.
@@ -82,9 +108,12 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		WriteTimeout:      requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       markOverLimit,
+		// Streams end with ctx.
+		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- server.Serve(limitConnections(l)) }()
 	select {
 	case err := <-failed:
 		return err

@@ -45,9 +45,6 @@ func TestHealthz(t *testing.T) {
 	if code, _, _ := get(t, h, "POST", "/healthz"); code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: got %d", code)
 	}
-	if code, _, _ := get(t, h, "GET", "/nothing"); code != 404 {
-		t.Errorf("unknown path: got %d", code)
-	}
 }
 
 // With a prefix there is nothing outside of it.
@@ -65,10 +62,11 @@ func TestPrefix(t *testing.T) {
 	}
 	f("/gauge/healthz", 200)
 	f("/gauge/numbers", 200)
-	f("/gauge/metrics", 404)
+	f("/gauge/metrics", 307)
+	f("/gauge", 307)
 	f("/healthz", 404)
 	f("/numbers", 404)
-	f("/gauge", 404)
+	f("/", 404)
 }
 
 func TestMetricsText(t *testing.T) {
@@ -90,7 +88,7 @@ b{x="y"} 1e+09
 	if body != want {
 		t.Errorf("got\n%s\nwant\n%s", body, want)
 	}
-	if got := header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
+	if got := header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8; escaping=underscores" {
 		t.Errorf("content type %q", got)
 	}
 }

@@ -8,7 +8,6 @@ import "iter"
 func ignoredFlags() iter.Seq2[string, flagKind] {
 	return func(yield func(string, flagKind) bool) {
 		for _, name := range [...]string{
-			"profiling", "disable_root_cgroup_stats",
 			"log_cadvisor_usage", "storage_driver_es_enable_sniffer", "storage_driver_secure",
 			"storage_driver_kafka_ssl_verify", "logtostderr", "alsologtostderr", "skip_headers",
 			"skip_log_headers", "one_output", "add_dir_header",
@@ -18,17 +17,12 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			}
 		}
 		for _, name := range [...]string{
-			"http_auth_file", "http_auth_realm",
-			"http_digest_file", "http_digest_realm",
-			"env_metadata_whitelist", "docker_env_metadata_whitelist", "containerd_env_metadata_whitelist",
-			"event_storage_age_limit", "event_storage_event_limit",
 			"referenced_reset_interval", "resctrl_interval", "perf_events_config",
 			"application_metrics_count_limit", "collector_cert", "collector_key",
-			"container_hints", "boot_id_file",
+			"container_hints",
 			// Sweeps start on the same slots of the wall clock on all nodes.
 			"initial_splay_factor", "jitter_factor",
-			// Other runtimes are recognized by their cgroups.
-			"containerd", "containerd-namespace", "podman", "crio_client_timeout",
+			"crio_client_timeout",
 			"mesos_agent", "mesos_agent_timeout",
 			// What only other storage drivers, or Elasticsearch before 7, need.
 			"storage_driver_es_type", "storage_driver_buffer_duration",
@@ -38,7 +32,7 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			"storage_driver_kafka_topic", "storage_driver_kafka_ssl_cert",
 			"storage_driver_kafka_ssl_key", "storage_driver_kafka_ssl_ca",
 			"bq_account", "bq_credentials_file", "bq_id", "bq_project_id", "bq_secret",
-			"v", "vmodule", "stderrthreshold", "log_dir", "log_file", "log_file_max_size",
+			"vmodule", "stderrthreshold", "log_dir", "log_file", "log_file_max_size",
 			"log_backtrace_at",
 		} {
 			if !yield(name, valued) {

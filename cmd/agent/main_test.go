@@ -51,7 +51,7 @@ func TestBadInputGetsOneSentence(t *testing.T) {
 	f(nil, "-url_base_prefix=/{x}", `-url_base_prefix can't be "/{x}"`)
 	f(nil, "-prometheus_endpoint=healthz", "which is taken; the usual one is /metrics")
 	f(nil, "-prometheus_endpoint=/", "the usual one is /metrics")
-	f(nil, "-housekeeping_interval=3s", "-ship-interval (10s) has to be a multiple of -housekeeping_interval (3s)")
+	f(nil, "-housekeeping_interval=3s -ship-interval=10s", "-ship-interval (10s) has to be a multiple of -housekeeping_interval (3s)")
 	f(nil, "-housekeeping_interval=1ms", "the shortest is 100ms")
 	f(nil, "-spool-budget=1GB", "KiB, MiB, GiB or TiB")
 	f(nil, "-spool-budget=5", "the smallest is 1MiB")
@@ -78,7 +78,7 @@ func TestOptionsPrecedence(t *testing.T) {
 	if o.Port != 1 || o.ListenIP != "127.0.0.1" || o.NodeName != "from-file" || !o.DockerOnly || o.ESIndex != "by-flag" || o.ShipInterval != 10*time.Second {
 		t.Errorf("got %+v", o)
 	}
-	if got := strings.Join(o.ignored, " "); got != "-logtostderr -v -vmodule" {
+	if got := strings.Join(o.ignored, " "); got != "-logtostderr -vmodule" {
 		t.Errorf("ignored: %q", got)
 	}
 	if len(o.unknown) != 1 || !strings.Contains(o.unknown[0], "did you mean SWARMGAUGE_SHIP_INTERVAL?") {
@@ -169,7 +169,11 @@ func writeReference(fs *flag.FlagSet, w *bytes.Buffer) {
 			without = append(without, "`-"+f.Name+"`")
 			return
 		}
-		w.WriteString("| `-" + f.Name + "` | `" + envName(f.Name) + "` | `" + f.DefValue + "` | " + f.Usage + " |\n")
+		env := "`" + envName(f.Name) + "`"
+		if f.Name == versionFlag {
+			env = ""
+		}
+		w.WriteString("| `-" + f.Name + "` | " + env + " | `" + f.DefValue + "` | " + f.Usage + " |\n")
 	})
 	w.WriteString("\n## Accepted for cAdvisor's sake, without effect\n\n" + strings.Join(without, ", ") + "\n")
 }

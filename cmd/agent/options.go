@@ -35,7 +35,11 @@ type options struct {
 	DockerTLSKey               string
 	DockerTLSCA                string
 	DockerRoot                 string
+	Podman                     string
+	Containerd                 string
+	ContainerdNamespace        string
 	MachineIDFile              string
+	BootIDFile                 string
 	MaxProcs                   int
 	StorageDriver              string
 	ESHost                     string
@@ -45,12 +49,28 @@ type options struct {
 	EnableLoadReader           bool
 	StoreContainerLabels       bool
 	AllowedLabels              string
+	EnvPrefixes                string
+	DockerEnvPrefixes          string
+	ContainerdEnvPrefixes      string
 	PrometheusEndpoint         string
 	URLBasePrefix              string
+	AuthFile                   string
+	AuthRealm                  string
+	DigestFile                 string
+	DigestRealm                string
+	Profiling                  bool
+	DisableRootStats           bool
+	Verbosity                  int
+	Version                    bool
+	EventAgeLimit              string
+	EventCountLimit            string
 
 	// Our own.
+	PodmanRoot     string
+	ContainerdRun  string
 	ProcRoot       string
 	CgroupRoot     string
+	SysRoot        string
 	HostRoot       string
 	NodeName       string
 	NodeID         string
@@ -65,6 +85,8 @@ type options struct {
 	ESProductCheck bool
 	LogLevel       string
 	LogFormat      string
+	AuthPagesOnly  bool
+	AllowedHosts   string
 
 	// ignored are cAdvisor's flags that were given and mean nothing here; unknown are
 	// sentences about environment variables that belong to no option.
@@ -94,8 +116,12 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.DockerTLSCert, "docker-tls-cert", "cert.pem", "client certificate for -docker-tls")
 	fs.StringVar(&o.DockerTLSKey, "docker-tls-key", "key.pem", "client key for -docker-tls")
 	fs.StringVar(&o.DockerTLSCA, "docker-tls-ca", "ca.pem", "CA for -docker-tls")
-	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; only its folder containers is read")
+	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; its folder containers tells who containers are, and the folders of layers and volumes, where they are mounted, what they take on disk")
+	fs.StringVar(&o.Podman, "podman", "unix:///var/run/podman/podman.sock", "Podman's API; tells labels, states and health if it answers, never needed")
+	fs.StringVar(&o.Containerd, "containerd", "/run/containerd/containerd.sock", "containerd's socket; tells labels, images and the time of creation if it answers, never needed")
+	fs.StringVar(&o.ContainerdNamespace, "containerd-namespace", "k8s.io", "containerd's namespace: cgroups below a parent of that name are taken for its containers; others are known by their cgroups or by -containerd-run, all namespaces but Docker's")
 	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id; the first readable one counts")
+	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
 	fs.StringVar(&o.StorageDriver, "storage_driver", "", "where documents go: elasticsearch, stdout, or empty to keep them in the spool until there is one")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
@@ -107,15 +133,27 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.BoolVar(&o.StoreContainerLabels, "store_container_labels", true, "show all labels of containers on /metrics; with false, those in -whitelisted_container_labels alone")
 	fs.StringVar(&o.AllowedLabels, "whitelisted_container_labels", "", "comma-separated keys of labels that /metrics shows with -store_container_labels=false")
 
+	fs.StringVar(&o.EnvPrefixes, "env_metadata_whitelist", "", "comma-separated beginnings of keys: environment variables of containers that /metrics shows as labels; no other variable is ever kept")
+	fs.StringVar(&o.DockerEnvPrefixes, "docker_env_metadata_whitelist", "", "the same for Docker's containers, where -env_metadata_whitelist isn't set")
+	fs.StringVar(&o.ContainerdEnvPrefixes, "containerd_env_metadata_whitelist", "", "the same for containerd's containers, where -env_metadata_whitelist isn't set")
+
 	fs.StringVar(&o.PrometheusEndpoint, "prometheus_endpoint", web.DefaultMetricsPath, "path of the metrics for Prometheus")
 	fs.StringVar(&o.URLBasePrefix, "url_base_prefix", "", "path that stands before all others, such as /gauge behind a proxy")
 
+	fs.StringVar(&o.EventAgeLimit, "event_storage_age_limit", "default=24h", "comma-separated list of type=time: how long events are kept for the API; types are default, containerCreation, containerDeletion, oom and oomKill")
+	fs.StringVar(&o.EventCountLimit, "event_storage_event_limit", "default=100000", "comma-separated list of type=number: how many events are kept; 0 for none")
+
+	fs.StringVar(&o.PodmanRoot, "podman-root", "/var/lib/containers", "Podman's data directory as the agent sees it; only its folder storage/overlay-containers is read")
+	fs.StringVar(&o.ContainerdRun, "containerd-run", "/run/containerd", "containerd's state directory as the agent sees it; only its folder io.containerd.runtime.v2.task is read")
+	o.httpFlags(fs)
+
 	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
 	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
-	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems")
+	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces")
+	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems (default / where the agent isn't in a container)")
 	fs.StringVar(&o.NodeName, "node-name", "", "name of this node in documents (default the host name)")
 	fs.StringVar(&o.NodeID, "node-id", "", "Swarm id of this node (default what its tasks say)")
-	fs.DurationVar(&o.ShipInterval, "ship-interval", 10*time.Second, "time that one document covers, a multiple of -housekeeping_interval")
+	fs.DurationVar(&o.ShipInterval, "ship-interval", 10*time.Second, "time that one document covers, a multiple of -housekeeping_interval; where it isn't set, the next one from 10 s on")
 	fs.StringVar(&o.SpoolDir, "spool-dir", "/var/lib/swarmgauge", "where documents wait until Elasticsearch has them")
 	o.SpoolBudget = 1 << 30
 	fs.Var(&o.SpoolBudget, "spool-budget", "most disk space for waiting documents, as 500MiB or 2GiB; the oldest are dropped, counted, beyond it")
@@ -146,9 +184,14 @@ func parseOptions(args, environ []string, stdout io.Writer) (*options, []string,
 		}
 		return nil, nil, usageError{explain(fs, err)}
 	}
+	if o.Version {
+		printCAdvisorVersion(stdout)
+		return nil, nil, flag.ErrHelp
+	}
 	if err := o.fromEnvironment(fs, environ); err != nil {
 		return nil, nil, usageError{err}
 	}
+	o.derive(fs)
 	if err := o.check(); err != nil {
 		return nil, nil, usageError{err}
 	}
@@ -204,6 +247,9 @@ func (o *options) fromEnvironment(fs *flag.FlagSet, environ []string) error {
 	var err error
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) {
+		if f.Name == versionFlag {
+			return // a question, and no setting
+		}
 		name := envName(f.Name)
 		names = append(names, name)
 		value, set := env[name]
@@ -257,6 +303,9 @@ func (o *options) check() error {
 	if _, err := o.groups(); err != nil {
 		return err
 	}
+	if _, err := o.eventLimits(); err != nil {
+		return err
+	}
 	var err error
 	if o.URLBasePrefix, err = cleanPath("url_base_prefix", o.URLBasePrefix); err != nil {
 		return err
@@ -264,8 +313,11 @@ func (o *options) check() error {
 	if o.PrometheusEndpoint, err = cleanPath("prometheus_endpoint", o.PrometheusEndpoint); err != nil {
 		return err
 	}
-	if o.PrometheusEndpoint == "" || o.PrometheusEndpoint == web.HealthPath {
+	if o.PrometheusEndpoint == "" || web.Reserved(o.PrometheusEndpoint) {
 		return fmt.Errorf("-prometheus_endpoint can't be %q, which is taken; the usual one is %s", o.PrometheusEndpoint, web.DefaultMetricsPath)
+	}
+	if err := o.checkHTTP(); err != nil {
+		return err
 	}
 	if err := oneOf("log-level", o.LogLevel, "debug", "info", "warn", "error"); err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -25,10 +26,14 @@ type parts struct {
 	host        *proc.Node
 	filesystems *proc.Filesystems
 	engine      *docker.Engine
+	storage     *storage      // nil where the group "disk" is off
 	details     *proc.Details // nil where nothing of it is asked for
 	log         *zap.Logger
 	// unknown are sentences about what the last look at the machine didn't find.
-	unknown atomic.Pointer[[]string]
+	unknown     atomic.Pointer[[]string]
+	occurrences *collector.Occurrences
+	// machine is the newest look at the machine, nil before the first.
+	machine atomic.Pointer[metric.Machine]
 }
 
 // slowInterval is the time between readings of limits and peaks: a dozen files that have
@@ -47,10 +52,18 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	groups, _ := o.groups() // was checked with the options
+	if o.HostRoot == "" && fs.OwnRoot() {
+		o.HostRoot = "/"
+	}
 	cgroups, err := cgroup.Open(cgroup.Options{
 		ProcRoot:       o.ProcRoot,
 		CgroupRoot:     o.CgroupRoot,
+		SysRoot:        o.SysRoot,
 		MaxDescriptors: descriptors(),
+		HugePages:      groups.Has("hugetlb"),
+		NUMA:           groups.Has("memory_numa"),
+		MemoryMigrate:  groups.Has("cpuset"),
 		DeviceName:     fs.DeviceName,
 	})
 	if err != nil {
@@ -60,7 +73,19 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := docker.New(docker.Options{Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(), Log: log.Named("engine")})
+	engine, err := docker.New(docker.Options{
+		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(),
+		PodmanRoot: o.PodmanRoot, PodmanHost: o.Podman,
+		ContainerdRun: o.ContainerdRun, ContainerdSocket: o.Containerd, ContainerdNamespace: o.ContainerdNamespace,
+		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
+		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
+		Log:           log.Named("engine"),
+		HostRoot:      o.HostRoot, UpperDir: fs.UpperDir,
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	limits, err := o.eventLimits()
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -68,7 +93,13 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{cgroups: cgroups, proc: fs, host: host, filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, details: details, log: log}
+	p := &parts{
+		occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host,
+		filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, details: details, log: log,
+	}
+	if groups, _ := o.groups(); groups.Has("disk") { // was checked with the options
+		p.storage = newStorage(engine)
+	}
 	for _, note := range p.notes() {
 		log.Info(note)
 	}
@@ -98,6 +129,9 @@ func (p *parts) notes() []string {
 	}
 	for _, err := range p.host.Missing() {
 		notes = append(notes, err.Error())
+	}
+	if p.storage != nil {
+		notes = append(notes, p.storage.notes()...)
 	}
 	if p.details != nil {
 		notes = append(notes, p.details.Notes()...)
@@ -129,7 +163,7 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 	if o.RawCgroupPrefixes != "" {
 		prefixes = strings.Split(o.RawCgroupPrefixes, ",")
 	}
-	return collector.New(ctx, collector.Options{
+	options := collector.Options{
 		Cgroups: p.cgroups, Proc: p.proc, Host: p.host, Runtime: p.engine, Sink: sink, Log: log,
 		Node:            func(ctx context.Context) (*metric.Node, error) { return p.node(ctx, o) },
 		Filesystems:     p.filesystems.Read,
@@ -145,25 +179,32 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		Dynamic:         o.AllowDynamicHousekeeping,
 		MaxInterval:     o.MaxHousekeepingInterval,
 		RuntimeOnly:     o.DockerOnly,
+		NoRootStats:     o.DisableRootStats,
 		RawPrefixes:     prefixes,
-	})
+		Occurrences:     p.occurrences,
+	}
+	if p.storage != nil {
+		options.Storage = p.storage.count
+	}
+	return collector.New(ctx, options)
 }
 
 // node tells about the machine: what the kernel says, what the options say, and what
 // the engine says if its socket is there. What can't be known is a note: an image without
 // files has no machine id, and that is no reason not to measure.
 func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
-	node, err := p.proc.Machine(proc.MachineOptions{
-		MachineIDs: strings.Split(o.MachineIDFile, ","),
-		HostRoot:   o.HostRoot,
-	})
-	p.unknown.Store(sentences(err))
+	identity := proc.IdentityOptions{MachineIDs: strings.Split(o.MachineIDFile, ","), HostRoot: o.HostRoot}
+	if o.BootIDFile != "" {
+		identity.BootIDs = strings.Split(o.BootIDFile, ",")
+	}
+	node, unknown := p.proc.Identity(identity)
 	engine, err := p.engine.Node(ctx)
 	if err != nil {
 		// No socket, which is nothing special: what its files tell is there.
 		p.log.Debug("the engine says nothing of the node", zap.Error(err))
 	}
 	node.EngineVersion = engine.EngineVersion
+	node.EngineAPIVersion = engine.APIVersion
 	node.ClusterID = engine.ClusterID
 	node.SwarmID = cmp.Or(o.NodeID, engine.SwarmID)
 	node.Name = cmp.Or(o.NodeName, engine.Name)
@@ -172,6 +213,9 @@ func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
 			return nil, err
 		}
 	}
+	machine, err := p.proc.Machine(&node, o.SysRoot)
+	p.machine.Store(&machine)
+	p.unknown.Store(sentences(errors.Join(unknown, err)))
 	return &node, nil
 }
 

@@ -30,6 +30,10 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 	runtime.GOMAXPROCS(o.procs())
 	log := newLog(o.LogLevel, o.LogFormat, p.stderr)
 	o.report(log)
+	auth, err := o.auth(log)
+	if err != nil {
+		return err
+	}
 
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.ListenIP, strconv.Itoa(o.Port)))
 	if err != nil {
@@ -56,7 +60,7 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 		zap.Stringer("cgroup", parts.cgroups.Mode()), zap.Duration("interval", o.HousekeepingInterval),
 		zap.String("output", o.destination()), zap.Stringer("address", listener.Addr()))
 
-	state := &state{options: o, parts: parts, loop: loop, shipper: out.shipper, started: time.Now()}
+	state := &state{options: o, parts: parts, loop: loop, shipper: out.shipper, auth: auth, started: time.Now()}
 	return state.run(ctx, listener, out, log)
 }
 
@@ -90,10 +94,7 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	defer stopServing()
 	served := make(chan error, 1)
 	go func() {
-		served <- web.Serve(serving, l, web.Handler(web.Options{
-			Health: s.health, Metrics: s.metrics, Containers: s.containers(), Log: log.Named("web"),
-			Prefix: s.options.URLBasePrefix, MetricsPath: s.options.PrometheusEndpoint,
-		}))
+		served <- web.Serve(serving, l, web.Handler(s.web(log.Named("web"))))
 	}()
 
 	err := s.loop.Run(ctx)
@@ -108,8 +109,8 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 
 // report says once what in the options has no effect.
 func (o *options) report(log *zap.Logger) {
-	if len(o.ignored) > 0 {
-		log.Info("these options of cAdvisor have no effect here: " + strings.Join(o.ignored, " "))
+	for _, name := range o.ignored {
+		log.Info("the option " + name + " of cAdvisor has no effect here: " + whyIgnored(name))
 	}
 	for _, sentence := range o.unknown {
 		log.Warn(sentence)

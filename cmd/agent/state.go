@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"runtime/metrics"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/cadvisor"
+	"github.com/swarmgauge/swarmgauge/cgroup"
 	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/proc"
 	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/web"
 )
@@ -18,6 +22,7 @@ type state struct {
 	parts   *parts
 	loop    *collector.Collector
 	shipper *shipper.Shipper // nil without a spool
+	auth    *web.Auth        // nil for none
 	started time.Time
 }
 
@@ -80,14 +85,39 @@ func (s *state) delivery(h *web.Health) any {
 // containers says what /metrics shows of containers.
 func (s *state) containers() *web.Containers {
 	groups, _ := s.options.groups() // was checked with the options
-	c := &web.Containers{
-		Latest: s.loop.Latest, Groups: groups,
-		Labels: s.options.StoreContainerLabels, Version: versionString(),
+	return &web.Containers{
+		Latest: s.loop.Latest, Machine: s.parts.machine.Load, Groups: groups,
+		Labels: s.options.StoreContainerLabels, AllowedLabels: words(s.options.AllowedLabels), Version: versionString(),
 	}
-	for key := range strings.SplitSeq(s.options.AllowedLabels, ",") {
-		c.AllowedLabels = append(c.AllowedLabels, strings.TrimSpace(key))
+}
+
+// words returns the elements of a list with commas, without spaces and without empty ones.
+func words(list string) (all []string) {
+	for word := range strings.SplitSeq(list, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			all = append(all, word)
+		}
 	}
-	return c
+	return all
+}
+
+// api says what the REST API shows.
+func (s *state) api() *web.API {
+	groups, _ := s.options.groups() // was checked with the options
+	none := cadvisor.UnlimitedV1
+	if s.parts.cgroups.Mode() == cgroup.V2 {
+		none = cadvisor.UnlimitedV2
+	}
+	const byUUID = "/dev/disk/by-uuid"
+	return &web.API{
+		List: s.loop.List, History: s.loop.History, Occurrences: s.parts.occurrences,
+		Children: s.parts.cgroups.Children, Machine: s.parts.machine.Load,
+		Processes: func(ctx context.Context, cgroups []string) ([]metric.Process, error) {
+			return s.parts.proc.Processes(ctx, proc.ProcessesOptions{HostRoot: s.options.HostRoot, Cgroups: cgroups})
+		},
+		DeviceByUUID: func(uuid string) (string, bool) { return proc.DeviceByUUID(byUUID, uuid) },
+		DockerRoot:   s.options.DockerRoot, Groups: groups, Unlimited: none, Version: versionString(),
+	}
 }
 
 // metrics are the agent's own numbers on /metrics.
@@ -96,6 +126,10 @@ func (s *state) metrics() []web.Family {
 	if s.shipper != nil {
 		families = append(families, deliveryFamilies(s.shipper.Stats())...)
 	}
+	if s.parts.storage != nil {
+		families = append(families, s.parts.storage.families()...)
+	}
+	families = append(families, runtimeFamilies()...)
 	return append(families, processFamilies()...)
 }
 
@@ -173,24 +207,5 @@ func deliveryFamilies(d shipper.Stats) []web.Family {
 		gauge("swarmgauge_spool_memory_bytes", "Batches in memory because the disk fails.", float64(d.MemoryBytes)),
 		gauge("swarmgauge_spool_oldest_seconds", "Age of the oldest batch that waits, 0 when none does.", oldest),
 		gauge("swarmgauge_delivery_degraded", "1 while something is in the way of delivery; /healthz?details says what.", degraded),
-	}
-}
-
-// processFamilies are what the Go runtime says of the process, under the names that the
-// Prometheus client library gave them.
-func processFamilies() []web.Family {
-	samples := []metrics.Sample{
-		{Name: "/sched/goroutines:goroutines"},
-		{Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/total:bytes"},
-		{Name: "/gc/cycles/total:gc-cycles"},
-	}
-	metrics.Read(samples)
-	value := func(i int) float64 { return float64(samples[i].Value.Uint64()) }
-	return []web.Family{
-		gauge("go_goroutines", "Goroutines.", value(0)),
-		gauge("go_memstats_heap_alloc_bytes", "Bytes of live objects and of those not swept yet.", value(1)),
-		gauge("go_memstats_sys_bytes", "Bytes that the Go runtime has mapped.", value(2)),
-		counter("go_gc_cycles_total", "Garbage collections.", value(3)),
 	}
 }

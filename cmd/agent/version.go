@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 )
@@ -37,4 +38,9 @@ func versionString() string {
 func (p program) version(context.Context, []string) error {
 	fmt.Fprintf(p.stdout, "swarmgauge %s (%s %s/%s)\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil
+}
+
+// printCAdvisorVersion answers the flag -version in cAdvisor's words.
+func printCAdvisorVersion(w io.Writer) {
+	fmt.Fprintf(w, "cAdvisor version %s (swarmgauge)\n", versionString())
 }

@@ -6,8 +6,10 @@
 //   - [Engine] is a Docker engine of its own: data, network, mounts.
 //   - [Node] is a container that behaves as a machine with its own engine;
 //     [Swarm] joins several of them.
+//   - [Podman] and [Containerd] run containers without Docker.
 //   - [ElasticsearchServer] is a single-node server that can be stopped and started
 //     again on its data.
+//   - [PrometheusServer] is a server that scrapes what it is told to.
 //   - [RunInitramfs] and [RunSystemd] boot a Linux kernel in an emulator, run a
 //     script there and return what it printed.
 //

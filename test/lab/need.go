@@ -15,11 +15,14 @@ import (
 type Part int
 
 const (
-	Docker        Part = iota // StartEngine
-	Nodes                     // Engine.StartNodes; includes Docker
-	Elasticsearch             // StartElasticsearch
-	Initramfs                 // RunInitramfs
-	Systemd                   // RunSystemd; includes Initramfs
+	Docker         Part = iota // StartEngine
+	Nodes                      // Engine.StartNodes; includes Docker
+	Elasticsearch              // StartElasticsearch
+	Initramfs                  // RunInitramfs
+	Systemd                    // RunSystemd; includes Initramfs
+	Prometheus                 // StartPrometheus
+	PodmanPart                 // StartPodman
+	ContainerdPart             // StartContainerd; includes PodmanPart
 	numParts
 )
 
@@ -33,7 +36,7 @@ func Parts() []Part {
 }
 
 func (p Part) String() string {
-	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd"}[p]
+	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "prometheus", "podman", "containerd"}[p]
 }
 
 // tool is a command and the Debian packages that have it; the first of them
@@ -71,12 +74,28 @@ func (p Part) tools() []tool {
 			tool{"mmdebstrap", []string{"mmdebstrap"}},
 			tool{"mkfs.ext4", []string{"e2fsprogs"}},
 			tool{"chroot", []string{"coreutils"}})
+	case PodmanPart:
+		return []tool{
+			{"podman", []string{"podman"}}, // which brings conmon, and crun or runc
+			{"umount", []string{"mount"}},
+			{"dpkg-deb", []string{"dpkg"}},
+		}
+	case ContainerdPart:
+		return append(PodmanPart.tools(), tool{"containerd", []string{"containerd"}}, tool{"ctr", []string{"containerd"}}, tool{"runc", []string{"runc"}})
+	case Prometheus:
+		return []tool{{"dpkg-deb", []string{"dpkg"}}}
 	}
 	panic(fmt.Sprintf("lab: no part %d", p))
 }
 
 // needsRoot tells whether the part works for root only.
-func (p Part) needsRoot() bool { return p == Docker || p == Nodes || p == Systemd }
+func (p Part) needsRoot() bool {
+	switch p {
+	case Docker, Nodes, Systemd, PodmanPart, ContainerdPart:
+		return true
+	}
+	return false
+}
 
 // missing returns the Debian packages that the parts lack.
 func missing(ctx context.Context, parts []Part) []string {
@@ -134,7 +153,7 @@ func Prepare(ctx context.Context, parts ...Part) error {
 	var wanted []artefact
 	for _, p := range parts {
 		switch p {
-		case Docker:
+		case Docker, PodmanPart, ContainerdPart:
 			wanted = append(wanted, busybox())
 		case Nodes:
 			wanted = append(wanted, busybox())
@@ -149,6 +168,8 @@ func Prepare(ctx context.Context, parts ...Part) error {
 			wanted = append(wanted, busybox(), kernel())
 		case Systemd:
 			wanted = append(wanted, kernel(), Bookworm.disk())
+		case Prometheus:
+			wanted = append(wanted, prometheusBinary())
 		}
 	}
 	return makeAll(ctx, wanted)

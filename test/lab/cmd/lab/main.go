@@ -11,7 +11,8 @@
 //
 // Without COMMAND it is the user's shell. Parts end with the command; they can
 // be nested: `lab engine lab es sh`. The parts are docker, nodes,
-// elasticsearch, initramfs, systemd; without any, all are meant.
+// elasticsearch, initramfs, systemd, prometheus, podman, containerd; without any,
+// all are meant.
 package main
 
 import (

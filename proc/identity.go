@@ -1,0 +1,144 @@
+package proc
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// IdentityOptions say where to find what procfs doesn't know of the node.
+type IdentityOptions struct {
+	// MachineIDs are files that may hold the machine id; the first good one counts.
+	MachineIDs []string
+	// BootIDs are files that may hold the boot's id; the first readable one counts. The
+	// procfs itself has it where there are none.
+	BootIDs []string
+	// HostRoot is where the node's root filesystem is mounted, "/" for an agent
+	// that isn't in a container; "" where it isn't.
+	HostRoot string
+}
+
+// Identity returns who the node is, as far as its files tell. It doesn't fill in Name,
+// SwarmID and EngineVersion, leaves empty what can't be known, and returns the reasons for
+// that as an error, together with the rest.
+func (fs *FS) Identity(o IdentityOptions) (metric.Node, error) {
+	node := metric.Node{Architecture: runtime.GOARCH}
+	var missing []error
+	text := func(name string) string {
+		b, err := fs.read(name)
+		if err != nil {
+			missing = append(missing, err)
+		}
+		return string(bytes.TrimSpace(b))
+	}
+	node.Kernel = text("sys/kernel/osrelease")
+	if len(o.BootIDs) == 0 {
+		node.BootID = text("sys/kernel/random/boot_id")
+	} else if id, err := bootID(o.BootIDs); err != nil {
+		missing = append(missing, err)
+	} else {
+		node.BootID = id
+	}
+
+	table, err := procfs.NewFS(fs.root)
+	if err != nil {
+		return node, errors.Join(append(missing, err)...)
+	}
+	if stat, err := table.Stat(); err != nil {
+		missing = append(missing, fmt.Errorf("%s: %w", fs.path("stat"), err))
+	} else {
+		node.CPUs = len(stat.CPU)
+	}
+	if memory, err := table.Meminfo(); err != nil {
+		missing = append(missing, fmt.Errorf("%s: %w", fs.path("meminfo"), err))
+	} else if memory.MemTotalBytes != nil {
+		node.MemoryBytes = *memory.MemTotalBytes
+	}
+	if node.MachineID, err = machineID(o.MachineIDs); err != nil {
+		missing = append(missing, err)
+	}
+	if o.HostRoot != "" {
+		if node.OS, err = osName(o.HostRoot); err != nil {
+			missing = append(missing, err)
+		}
+	}
+	return node, errors.Join(missing...)
+}
+
+// machineID returns the id in the first of the files that has one: 32 hexadecimal digits
+// (machine-id(5)). Images may come with an empty file, or one that says "uninitialized".
+func machineID(files []string) (string, error) {
+	var failed []error
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		id := strings.TrimSpace(string(b))
+		if _, err := hex.DecodeString(id); err == nil && len(id) == 32 {
+			return id, nil
+		}
+		failed = append(failed, fmt.Errorf("%s: %q isn't a machine id", file, clip([]byte(id))))
+	}
+	return "", errors.Join(failed...)
+}
+
+// bootID returns what the first readable of the files says.
+func bootID(files []string) (string, error) {
+	var failed []error
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err == nil {
+			return strings.TrimSpace(string(b)), nil
+		}
+		failed = append(failed, err)
+	}
+	return "", errors.Join(failed...)
+}
+
+// osName returns PRETTY_NAME of the os-release of the system at root (os-release(5)).
+// Symbolic links there lead nowhere outside of it.
+func osName(root string) (string, error) {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	file, err := dir.Open("etc/os-release")
+	if err != nil {
+		if file, err = dir.Open("usr/lib/os-release"); err != nil {
+			return "", err
+		}
+	}
+	defer file.Close()
+	const most = 64 << 10
+	return prettyName(io.LimitReader(file, most)), nil
+}
+
+// prettyName returns the value of PRETTY_NAME, "Linux" if there is none, which is what
+// os-release(5) says then.
+func prettyName(r io.Reader) string {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		value, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "PRETTY_NAME=")
+		if !ok {
+			continue
+		}
+		if unquoted, err := strconv.Unquote(value); err == nil {
+			return unquoted
+		}
+		return strings.Trim(value, `'"`)
+	}
+	return "Linux"
+}
