@@ -226,9 +226,10 @@ func TestFilesSnapshot(t *testing.T) {
 	s.must(os.Symlink(other, other+"/link"))
 	upper = other + "/link/" + snapshot
 	s.files(func(f Files) { s.isNot(f.Layer, "link: not a directory") })
+	const snapshots = "/io.containerd.snapshotter.v1.overlayfs/snapshots/"
 	for _, upper = range []string{
-		"/", "/etc", "relative/" + snapshot, other + "/../x/" + snapshot, strings.Replace(other+"/"+snapshot, "7", "..", 1),
-		strings.Replace(other+"/"+snapshot, "/7/", "//", 1), strings.Replace(other+"/"+snapshot, "7", "7/fs/etc", 1), other + "/" + snapshot + "/etc",
+		"/", "/etc", "relative" + snapshots + "7/fs", other + "/../x" + snapshots + "7/fs", other + snapshots + "../fs",
+		other + snapshots + "/fs", other + snapshots + "7/fs/etc/fs", other + snapshots + "7/fs/etc",
 	} {
 		s.files(func(f Files) { s.isNot(f.Layer, "no snapshot of containerd's") })
 	}
