@@ -119,6 +119,26 @@ func TestParseGroups(t *testing.T) {
 }
 
 // Without a number for each CPU there is one for all.
+// A container without a quota has no periods and no bursts, as in cAdvisor.
+func TestFamiliesOfQuota(t *testing.T) {
+	on, err := ParseGroups("cpu", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, f := range Families(on) {
+		if strings.HasPrefix(f.Name, "container_cpu_cfs_") {
+			found++
+			if f.Needs == nil || *f.Needs != metric.CPUQuota {
+				t.Errorf("%s is there without a quota", f.Name)
+			}
+		}
+	}
+	if found != 5 {
+		t.Errorf("%d families, want 5", found)
+	}
+}
+
 func TestFamiliesWithoutPerCPU(t *testing.T) {
 	on, err := ParseGroups("", "percpu,memory")
 	if err != nil {

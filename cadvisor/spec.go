@@ -136,7 +136,7 @@ func Spec(o *Observation, groups Groups, none Unlimited) ContainerSpec {
 	}
 	if _, counted := s.Get(metric.PidsCurrent); none == UnlimitedV2 && (counted || root) || groups.Has("process") {
 		spec.HasProcesses = true
-		spec.Processes.Limit = limit(s, metric.PidsLimit, none)
+		spec.Processes.Limit = limit(s, metric.PidsLimit, UnlimitedV2) // of both versions
 		if root || !counted {
 			spec.Processes.Limit = 0
 		}

@@ -68,7 +68,7 @@ func (v *ContainerStats) AppendJSON21(dst []byte, spec *ContainerSpec, inst *CPU
 	if len(v.HugePages) > 0 {
 		dst = v.HugePages.append(append(dst, `,"hugetlb":`...))
 	}
-	if v.Network != nil {
+	if spec.HasNetwork && v.Network != nil {
 		dst = v.Network.appendV2(dst)
 	}
 	if v.Processes != nil {

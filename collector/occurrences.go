@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -88,7 +89,10 @@ func (o *Occurrences) Select(most int, want func(*Occurrence) bool) []Occurrence
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Occurrence) int { return a.Time.Compare(b.Time) })
+	// Of one time, by kind: the same order in each answer, and oom before oom_kill.
+	slices.SortStableFunc(found, func(a, b Occurrence) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Action, b.Action))
+	})
 	if most >= 0 && len(found) > most {
 		found = found[len(found)-most:]
 	}

@@ -42,6 +42,18 @@ func TestOccurrencesAreSelected(t *testing.T) {
 	}
 }
 
+func TestOccurrencesOfOneTime(t *testing.T) {
+	now := time.Now()
+	for range 20 { // what is kept is a map
+		o := plenty()
+		o.Add(Occurrence{Time: now, Action: metric.OOMKill})
+		o.Add(Occurrence{Time: now, Action: metric.OOM})
+		if got := o.Select(-1, all); len(got) != 2 || got[0].Action != metric.OOM || got[1].Action != metric.OOMKill {
+			t.Fatalf("a kill is told as %v", got)
+		}
+	}
+}
+
 func TestOccurrencesAreLimited(t *testing.T) {
 	o := NewOccurrences(map[metric.Action]OccurrenceLimit{
 		metric.Create:  {Age: time.Hour, Count: 3},

@@ -72,6 +72,11 @@ func startAgent(t testing.TB, options ...string) *agent {
 		log:   filepath.Join(t.TempDir(), "agent.log"),
 		ended: make(chan struct{}),
 	}
+	for _, option := range options {
+		if prefix, ok := strings.CutPrefix(option, "-url_base_prefix="); ok {
+			a.URL += prefix
+		}
+	}
 	log, err := os.Create(a.log)
 	if err != nil {
 		t.Fatal(err)

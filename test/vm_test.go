@@ -182,14 +182,16 @@ func TestUnifiedKernelBare(t *testing.T) {
 func TestUnifiedKernelSystemdDocker(t *testing.T) {
 	lab.Need(t, lab.Systemd)
 	result, err := lab.RunSystemd(t.Context(), lab.Bookworm, lab.VM{
-		Files:  programs(t),
-		Script: workload() + dockerScript,
+		Files:  append(programs(t), conformanceFiles(t)...),
+		Script: conformanceScript + workload() + dockerScript,
 		Disk:   emptyDisk(t),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkDocker(t, newReport(t, result))
+	r := newReport(t, result)
+	checkDocker(t, r)
+	t.Run("conformance", func(t *testing.T) { checkConformance(t, r) })
 }
 
 // checkDocker checks what both agents said of Docker's containers.
@@ -345,8 +347,8 @@ func (r report) section(t *testing.T, name string) string {
 	return text
 }
 
-// documents returns what an agent printed to its standard output.
-func (r report) documents(t *testing.T, section string) []document {
+// unpacked returns a section that was compressed and encoded.
+func (r report) unpacked(t *testing.T, section string) []byte {
 	t.Helper()
 	packed := base64.NewDecoder(base64.StdEncoding, strings.NewReader(r.section(t, section)))
 	unpacked, err := gzip.NewReader(packed)
@@ -357,8 +359,14 @@ func (r report) documents(t *testing.T, section string) []document {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return text
+}
+
+// documents returns what an agent printed to its standard output.
+func (r report) documents(t *testing.T, section string) []document {
+	t.Helper()
 	var documents []document
-	for line := range bytes.Lines(text) {
+	for line := range bytes.Lines(r.unpacked(t, section)) {
 		var d document
 		if err := json.Unmarshal(line, &d); err != nil {
 			t.Fatalf("%v: %.2000q", err, line)

@@ -226,8 +226,14 @@ func (n *answer) observation() *cadvisor.Observation {
 	return &cadvisor.Observation{Node: h.Node, Container: h.Container, Sample: h.Newest(), Now: time.Now()}
 }
 
+// spec is the specification of the container that was loaded. One that is in the network of
+// another container has none of its own.
 func (n *answer) spec() cadvisor.ContainerSpec {
-	return cadvisor.Spec(n.observation(), n.a.Groups, n.a.Unlimited)
+	spec := cadvisor.Spec(n.observation(), n.a.Groups, n.a.Unlimited)
+	if of := n.history.NetworkOf; of != "" && of != metric.Root {
+		spec.HasNetwork = false
+	}
+	return spec
 }
 
 // fill makes n.stats what the sample says, as far as the groups that are on go.
