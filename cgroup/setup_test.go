@@ -30,8 +30,8 @@ func TestSetup(t *testing.T) {
 	f(V1, func(m *machine) { m.write("cg/cpu/cpu.cfs_quota_us", "-1\n") }, Setup{six, v1(), true, true, true})
 	f(V1, func(m *machine) { m.write("cg/memory/memory.use_hierarchy", "0\n") }, Setup{six, v1(), false, false, true})
 	f(Hybrid, func(m *machine) { m.write("cg/memory/memory.use_hierarchy", "1\n") }, Setup{six, append([]string{"cgroup2 cg/unified"}, v1()...), true, false, true})
-	five := []string{"cpu", "cpuset", "io", "memory", "pids"}
-	f(V2, func(m *machine) { m.write("cg/cgroup.controllers", "cpuset cpu io memory hugetlb pids\n") }, Setup{five, []string{"cgroup2 cg"}, true, false, false})
+	unified := []string{"cpu", "cpuset", "hugetlb", "io", "memory", "pids"}
+	f(V2, func(m *machine) { m.write("cg/cgroup.controllers", "cpuset cpu io memory hugetlb rdma pids\n") }, Setup{unified, []string{"cgroup2 cg"}, true, false, false})
 	f(V2, func(m *machine) {
 		m.write("cg/cgroup.controllers", "cpu memory\n")
 		m.write("cg/docker/cpu.weight", "100\n")

@@ -117,10 +117,36 @@ func (c *Collector) copyHistory(t *target, q Query, h *History) {
 	}
 }
 
+// Fresh takes a sample of the container with that path into s, beside those of the sweeps.
+// Any goroutine may call it. The error is ErrUnknown, ErrEnded or that of ctx; s is then as
+// it was.
+func (c *Collector) Fresh(ctx context.Context, path string, s *metric.Sample) error {
+	found := false
+	err := c.do(ctx, func() {
+		t := c.byPath[path]
+		if t == nil || t.reads == 0 {
+			return
+		}
+		var fresh metric.Sample
+		c.readFresh(t, &fresh)
+		if found = fresh.Time != 0; found {
+			s.CopyFrom(&fresh)
+		}
+	})
+	if err == nil && !found {
+		return ErrUnknown
+	}
+	return err
+}
+
 // readFresh takes a sample of t beside those of the sweeps. Its Time stays 0 if t is gone.
 func (c *Collector) readFresh(t *target, s *metric.Sample) {
 	s.CopyFrom(t.cur)
 	s.Time = time.Now().UnixNano()
+	if c.o.NoRootStats && t.path() == metric.Root {
+		s.Time = 0
+		return
+	}
 	if t.reader.Read(s, false) != nil {
 		s.Time = 0
 		return

@@ -2,6 +2,8 @@ package proc
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -143,7 +145,7 @@ func TestParseLimits(t *testing.T) {
 	f("", -1, -1, "")
 }
 
-// startHolder starts a process that sleeps and has that many files and sockets open, beside
+// startHolder starts a process that waits and has that many files and sockets open, beside
 // its standard three.
 func startHolder(t *testing.T, files, sockets int) *process {
 	t.Helper()
@@ -162,9 +164,18 @@ func startHolder(t *testing.T, files, sockets int) *process {
 		}
 		extra = append(extra, os.NewFile(uintptr(fd), "socket"))
 	}
-	cmd := exec.Command("sleep", "1000")
+	cmd := exec.Command("cat")
 	cmd.ExtraFiles = extra
-	if err := cmd.Start(); err != nil {
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	// What has come back shows that its loader has closed what it had open.
+	if _, err := io.WriteString(in, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range extra {

@@ -34,9 +34,9 @@ type sockets struct {
 // The kernel tells sockets one by one, and looks for those of TCP through the connections
 // of all namespaces, in a table that is as large as the machine. Its socket diagnosis
 // (sock_diag(7)) does so once, and answers in numbers; the files net/tcp and net/tcp6 take
-// five to eight times as long (BenchmarkSockets). But the diagnosis is of the namespace that asks,
-// and so needs the right to go there; where that isn't given, the files are read. A
-// namespace that has no sockets of TCP says so in a file that costs nothing.
+// five to eight times as long (BenchmarkSockets). But the diagnosis is of the namespace
+// that asks, and so needs the right to go there; where that isn't given, the files are
+// read. A namespace that has no sockets of TCP says so in a file that costs next to nothing.
 func (d *Details) ReadSockets(pid int, s *metric.Sample) {
 	s.Forget(&d.forget)
 	dir, err := d.fs.open(pidDir(pid), unix.O_PATH|unix.O_DIRECTORY)
@@ -45,11 +45,9 @@ func (d *Details) ReadSockets(pid int, s *metric.Sample) {
 	}
 	defer unix.Close(dir)
 	if d.wanted.TCP || d.wanted.UDP {
-		used, err := d.socketsInUse(dir)
-		if err != nil {
-			return
+		if used, err := d.socketsInUse(dir); err == nil {
+			d.countSockets(dir, &used, s)
 		}
-		d.countSockets(dir, &used, s)
 	}
 	if d.wanted.TCPCounters {
 		for _, file := range [...]struct{ name, line string }{{"net/snmp", "Tcp:"}, {"net/netstat", "TcpExt:"}} {
@@ -77,6 +75,9 @@ func (d *Details) countSockets(dir int, used *inUse, s *metric.Sample) {
 				udpKnown = d.diagnoseUDP(fd, &counts[2], &counts[3]) == nil
 			}
 			unix.Close(fd)
+			if !tcpKnown || !udpKnown {
+				d.note("sockets are counted the slow way, from /proc/<pid>/net: for the fast one the kernel needs its modules tcp_diag and udp_diag")
+			}
 		case !gone(err):
 			d.note("sockets are counted the slow way, from /proc/<pid>/net: for the fast one give the agent the capabilities SYS_ADMIN and SYS_PTRACE")
 		}

@@ -20,6 +20,8 @@ type Containers struct {
 	Latest func(context.Context, *collector.Readings) error
 	// Machine returns the newest look at the machine, nil before the first.
 	Machine func() *metric.Machine
+	// Fresh takes a sample of a container at once: collector.Collector's method.
+	Fresh func(ctx context.Context, path string, s *metric.Sample) error
 	// Groups are cAdvisor's groups of families that are on.
 	Groups cadvisor.Groups
 	// Labels shows all labels of containers, else those whose keys are in AllowedLabels
@@ -75,6 +77,9 @@ func (c *containers) append(ctx context.Context, dst []byte, asked *requestOptio
 	all := c.readings.Containers
 	if asked.idType != "name" {
 		all = c.only(asked)
+	}
+	if asked.maxAge >= 0 {
+		c.refresh(ctx, all, asked.maxAge)
 	}
 	slices.SortFunc(all, byName)
 	c.fillKilled(asked)
@@ -132,6 +137,20 @@ func (c *containers) fillKilled(asked *requestOptions) {
 		r.Sample.Time = k.Ended.UnixNano()
 		r.Sample.Put(metric.MemoryOOMKills, k.Kills)
 		c.killed = append(c.killed, r)
+	}
+}
+
+// refresh takes those samples anew that are older than that, one after the other: sampling
+// goes on between them. One that ended meanwhile keeps what it had.
+func (c *containers) refresh(ctx context.Context, all []collector.Reading, maxAge time.Duration) {
+	oldest := time.Now().Add(-maxAge).UnixNano()
+	for i := range all {
+		if all[i].Sample.Time >= oldest {
+			continue
+		}
+		if c.o.Fresh(ctx, all[i].Container.Path, &all[i].Sample) == collector.ErrEnded {
+			return
+		}
 	}
 }
 

@@ -118,6 +118,30 @@ func series(t testing.TB, families map[string]*dto.MetricFamily, name string, la
 	return v, ms, ok
 }
 
+// With max_age what is older is taken anew, and nothing else.
+func TestMetricsMaxAge(t *testing.T) {
+	o := of(t, fleet(2))
+	var asked []string
+	o.Fresh = func(_ context.Context, path string, s *metric.Sample) error {
+		asked = append(asked, path)
+		s.Time = (sampledAt + 5000) * int64(time.Millisecond)
+		return nil
+	}
+	h := Handler(Options{Metrics: func() []Family { return nil }, Containers: o, Log: zap.NewNop()})
+	f := func(target string, fresh int) {
+		t.Helper()
+		asked = nil
+		_, _, body := get(t, h, "GET", target)
+		if len(asked) != fresh || strings.Contains(body, fmt.Sprint(sampledAt+5000)) != (fresh > 0) {
+			t.Errorf("%s: took %v anew, want %d", target, asked, fresh)
+		}
+	}
+	f("/metrics", 0)
+	f("/metrics?max_age=0s", 3)
+	f("/metrics?max_age=0s&type=docker", 2)
+	f("/metrics?max_age=1000000h", 0)
+}
+
 func TestContainersOnMetrics(t *testing.T) {
 	families := scrapeOf(t, of(t, fleet(3)))
 	f := func(want float64, wantMs int64, name string, labels ...string) {

@@ -86,7 +86,7 @@ func (s *state) delivery(h *web.Health) any {
 func (s *state) containers() *web.Containers {
 	groups, _ := s.options.groups() // was checked with the options
 	return &web.Containers{
-		Latest: s.loop.Latest, Machine: s.parts.machine.Load, Groups: groups,
+		Latest: s.loop.Latest, Fresh: s.loop.Fresh, Machine: s.parts.machine.Load, Groups: groups,
 		Labels: s.options.StoreContainerLabels, AllowedLabels: words(s.options.AllowedLabels), Version: versionString(),
 	}
 }
