@@ -41,8 +41,8 @@ type VMResult struct {
 }
 
 // vmTime bounds a run. A machine with systemd takes a minute of two idle cores,
-// but five when they are busy with other tests.
-const vmTime = 10 * time.Minute
+// but five when they are busy with other tests, before its script begins.
+const vmTime = 20 * time.Minute
 
 // RunInitramfs boots a kernel whose user space is busybox and vm.Files, runs
 // the script as the only process, and powers off. All cgroup controllers are

@@ -32,7 +32,7 @@ all=$!
 until docker ps | grep -q '(healthy)'; do sleep 1; done
 for name in cg-load cg-srv cg-share cg-host cg-disk cg-oom; do
 	tries=0
-	until busybox wget -q -O - http://127.0.0.1:8084/metrics | grep -q "^container_threads_max{.*name=\"$name\""; do
+	until busybox wget -q -O - http://127.0.0.1:8084/metrics | grep -q "^container_processes{.*name=\"$name\""; do
 		tries=$((tries + 1))
 		[ $tries -lt 30 ] || break
 		sleep 1
