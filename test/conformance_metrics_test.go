@@ -61,8 +61,12 @@ func compareMetrics(want, got scrape, wantNames, gotNames map[string]string, dif
 
 // circumstantialSeries tells of series what circumstantial tells of keys.
 func circumstantialSeries(series string) bool {
-	of, ok := strings.CutPrefix(series, "container_blkio_device_usage_total of ")
-	return ok && !strings.HasPrefix(of, "cg-disk{") && !strings.HasPrefix(of, "/{")
+	family, of, _ := strings.Cut(series, " of ")
+	switch family {
+	case "container_blkio_device_usage_total", "container_fs_reads_bytes_total", "container_fs_writes_bytes_total":
+		return !strings.HasPrefix(of, "cg-disk{") && !strings.HasPrefix(of, "/{")
+	}
+	return false
 }
 
 // ofMachine are labels whose values are of one machine.
