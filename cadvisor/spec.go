@@ -3,6 +3,7 @@ package cadvisor
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
@@ -120,7 +121,7 @@ func Spec(o *Observation, groups Groups, none Unlimited) ContainerSpec {
 		CreationTime: c.Created, StartTime: c.Started,
 		Labels: specLabels(c), Envs: labelMap(c.Env), Image: c.Image,
 		HasDiskIO: groups.Has("diskIO"), HasHugetlb: s.Read(metric.PerHugePage),
-		HasNetwork:    groups.Has("network") && (s.Read(metric.PerInterface) || c.Runtime == "docker" || c.Runtime == "podman"),
+		HasNetwork:    groups.Has("network") && hasNetwork(c, s),
 		HasFilesystem: groups.Has("disk") && (root || c.Runtime == "docker" || c.Runtime == "podman"),
 	}
 	_, spec.HasCPU = s.Get(metric.CPUUsage)
@@ -176,6 +177,15 @@ func limit(s *metric.Sample, id metric.ID, none Unlimited) uint64 {
 		return v
 	}
 	return uint64(none)
+}
+
+// hasNetwork tells whether numbers of a network are c's own: of the node, if it has interfaces,
+// and of a container, unless it was made in the network of another one.
+func hasNetwork(c *metric.Container, s *metric.Sample) bool {
+	if c.Runtime == "docker" || c.Runtime == "podman" {
+		return !strings.HasPrefix(c.NetworkMode, "container:")
+	}
+	return s.Read(metric.PerInterface)
 }
 
 // RestartLabel is the label that cAdvisor makes of how often a runtime has restarted a

@@ -50,6 +50,7 @@ func TestSpecNetwork(t *testing.T) {
 	f(docker, "network", 1, true)
 	f(docker, "network", 0, true)
 	f(docker, "cpu", 1, false)
+	f(&metric.Container{Path: "/docker/y", Runtime: "docker", NetworkMode: "container:x"}, "network", 0, false)
 	f(raw, "network", 0, false)
 	f(&metric.Container{Path: "/"}, "network", 1, true)
 }

@@ -301,7 +301,7 @@ func TestScrapeAllocs(t *testing.T) {
 		s.to, s.compressed = io.Discard, compressed
 		return testing.AllocsPerRun(20, func() {
 			s.deflater.reset(io.Discard)
-			m.fill(s, t.Context(), &requestOptions{idType: "name"})
+			m.fill(s, t.Context(), &requestOptions{idType: "name", maxAge: -1})
 			s.deflater.close()
 		})
 	}

@@ -19,7 +19,7 @@ func deflated(t testing.TB, z *deflater, r collector.Readings) (text, inflated [
 	c := newContainers(of(t, r))
 	var out bytes.Buffer
 	z.reset(&out)
-	rest, err := c.append(t.Context(), nil, &requestOptions{idType: "name"}, func(piece []byte) []byte {
+	rest, err := c.append(t.Context(), nil, &requestOptions{idType: "name", maxAge: -1}, func(piece []byte) []byte {
 		text = append(text, piece...)
 		z.write(piece, c)
 		c.marks = c.marks[:0]
