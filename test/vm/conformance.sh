@@ -27,17 +27,24 @@ golden cg-oom --memory 20m --memory-swap 20m bb sh -c 'tail /dev/zero; exec slee
 defaults=$!
 ./agent -port=8084 -spool-dir=/tmp/all -docker_only -env_metadata_whitelist=CG_ -disable_metrics= -enable_load_reader > all.log 2>&1 &
 all=$!
-# Until the health is known, there are three samples of each container, and the agent has
-# looked at the processes and sockets of the last one, for which it takes its time.
-until docker ps | grep -q '(healthy)'; do sleep 1; done
-for name in cg-load cg-srv cg-share cg-host cg-disk cg-oom; do
-	tries=0
-	until busybox wget -q -O - http://127.0.0.1:8084/metrics | grep -q "^container_processes{.*name=\"$name\""; do
-		tries=$((tries + 1))
-		[ $tries -lt 30 ] || break
-		sleep 1
+# await FAMILY NAME… waits until the second agent shows a family of these containers.
+await() {
+	family=$1
+	shift
+	for name; do
+		tries=0
+		until busybox wget -q -O - http://127.0.0.1:8084/metrics | grep -q "^$family{.*name=\"$name\""; do
+			tries=$((tries + 1))
+			[ $tries -lt 60 ] || break
+			sleep 1
+		done
 	done
-done
+}
+# Until the health is known, the agent has looked at the processes and sockets of all
+# containers, for which it takes its time, and there are three samples of each.
+until docker ps | grep -q '(healthy)'; do sleep 1; done
+await container_processes cg-load cg-srv cg-share cg-host cg-disk cg-oom
+await container_network_tcp_usage_total cg-load cg-srv cg-disk cg-oom
 sleep 5
 echo "== golden documents"
 ./fetch < questions.json | gzip | base64
