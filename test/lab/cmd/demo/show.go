@@ -67,7 +67,8 @@ func show(ctx context.Context, w io.Writer, st *state) error {
 	}
 	out.Flush()
 
-	fmt.Fprintf(w, "\nLook at it:\n  the agent         %s/healthz?details   %s/metrics\n", st.Agent, st.Agent)
+	fmt.Fprintf(w, "\nLook at it:\n  the containers    %s/docker/   %s/api/v1.3/docker/   %s/metrics\n", st.Agent, st.Agent, st.Agent)
+	fmt.Fprintf(w, "  the agent         %s/healthz?details   %s/validate/\n", st.Agent, st.Agent)
 	fmt.Fprintf(w, "  the documents     %s/cadvisor/_search?sort=@timestamp:desc&pretty\n", st.Elasticsearch)
 	if st.Kibana != "" {
 		fmt.Fprintf(w, "  Kibana            %s (a minute after its start)\n", st.Kibana)
