@@ -20,14 +20,16 @@ demo-down:
 
 # Every test. As root on Debian it installs what they need.
 test: lint
-	@for tool in strace cpio; do \
-		command -v $$tool >/dev/null && continue; \
-		if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
-			apt-get update -q && apt-get install -q -y --no-install-recommends $$tool || exit 1; \
-		else \
-			echo "Some tests skip without $$tool: sudo apt-get install $$tool"; \
-		fi; \
-	done
+	@missing=; \
+	for tool in strace:strace cpio:cpio curl:curl ps:procps du:coreutils "cc:gcc libc6-dev"; do \
+		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool#*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+		apt-get update -q && apt-get install -q -y --no-install-recommends $$missing; \
+	else \
+		echo "Some tests skip without these: sudo apt-get install$$missing"; \
+	fi
 	$(LAB) prepare
 	$(GO) test -count=1 -p 1 -timeout 60m ./...
 

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // floor is the compiled floor.c.
@@ -32,10 +34,7 @@ type floorRun struct {
 // buildFloor compiles floor.c, or skips where there is no C compiler.
 func buildFloor(tb testing.TB) floor {
 	tb.Helper()
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		tb.Skip("floor.c needs a C compiler: run `sudo apt-get install -y gcc libc6-dev`")
-	}
+	cc := lab.Tool(tb, "cc", "gcc libc6-dev")
 	program := filepath.Join(tb.TempDir(), "floor")
 	if out, err := exec.Command(cc, "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, "floor.c").CombinedOutput(); err != nil {
 		tb.Fatalf("cc floor.c: %v\n%s", err, out)

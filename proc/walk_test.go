@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // tireless returns a Walker that doesn't rest.
@@ -131,7 +133,7 @@ func tree(tb testing.TB) string {
 // links, big directories, and what this machine has.
 func TestWalkIsDu(t *testing.T) {
 	if out, err := exec.Command("du", "--version").Output(); err != nil || !bytes.Contains(out, []byte("GNU")) {
-		t.Skip("install GNU's du (package coreutils):", err)
+		lab.Lack(t, "needs GNU's du: run `sudo apt-get install coreutils`")
 	}
 	f := func(path string) {
 		t.Helper()

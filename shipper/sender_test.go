@@ -264,7 +264,7 @@ func TestNothingListens(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	if l, err = net.Listen("tcp", address); err != nil {
-		t.Skip("the port was taken meanwhile")
+		t.Skip("the port was taken by another program meanwhile; run it again")
 	}
 	srv := &http.Server{Handler: es}
 	go srv.Serve(l)

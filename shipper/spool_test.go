@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 func TestBatchName(t *testing.T) {
@@ -502,10 +503,7 @@ func TestSpoolFsync(t *testing.T) {
 		}
 		return
 	}
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("strace isn't there to make fsync fail; apt-get install strace, then: go test ./shipper -run TestSpoolFsync")
-	}
+	strace := lab.Tool(t, "strace", "strace")
 	dir := t.TempDir()
 	// The first batch fails three times, the second too; then the disk works.
 	cmd := exec.Command(strace, "-f", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1..6",

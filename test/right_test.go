@@ -237,7 +237,7 @@ func checkRight(t *testing.T, on hierarchies, id string, before, after kernelFil
 func TestRightV1(t *testing.T) {
 	lab.Need(t, lab.Nodes)
 	if _, err := os.Stat("/sys/fs/cgroup/memory/memory.stat"); err != nil {
-		t.Skip("this machine has no cgroup v1; TestRightV2 is about the other one")
+		t.Skip("needs cgroup v1, and this machine has v2 alone: boot it with systemd.unified_cgroup_hierarchy=0; TestRightV2 is about v2")
 	}
 	e := lab.EngineFor(t)
 	t.Run("20.10", func(t *testing.T) {

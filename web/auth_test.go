@@ -19,6 +19,8 @@ import (
 	"github.com/tg123/go-htpasswd"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // Hashes of "open sesame", made by libxcrypt, OpenSSL and md5sum.
@@ -424,13 +426,7 @@ func TestForgottenNonceIsStale(t *testing.T) {
 
 // curl logs in as it does everywhere, and again after the nonce has become stale.
 func TestDigestAuthWithCurl(t *testing.T) {
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("curl isn't there; run: apt-get install curl")
-		}
-		t.Skip("curl isn't there; run: apt-get install curl")
-	}
+	curl := lab.Tool(t, "curl", "curl")
 	a, err := NewDigestAuth(writeFile(t, "ann:localhost:"+annDigest+"\nann:else:"+annDigest), "localhost", zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

@@ -66,16 +66,14 @@ func TestWriteTar(t *testing.T) {
 
 // The cpio command of the system reads what the kernel shall read.
 func TestWriteCpio(t *testing.T) {
-	if _, err := lookPath("cpio"); err != nil {
-		t.Skip("needs cpio: run `sudo apt-get install cpio`; the kernel of TestInitramfs reads such archives too")
-	}
+	cpio := Tool(t, "cpio", "cpio")
 	files, _ := sampleFiles(t)
 	var archive bytes.Buffer
 	if err := writeCpio(&archive, files); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	cmd := exec.Command("cpio", "--extract", "--quiet", "--make-directories", "--no-preserve-owner")
+	cmd := exec.Command(cpio, "--extract", "--quiet", "--make-directories", "--no-preserve-owner")
 	cmd.Dir, cmd.Stdin = dir, &archive
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
