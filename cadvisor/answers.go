@@ -2,6 +2,8 @@ package cadvisor
 
 import (
 	"time"
+
+	"github.com/swarmgauge/swarmgauge/metric"
 )
 
 // DerivedStats is cAdvisor's summary of a container.
@@ -78,10 +80,22 @@ type DeletionData struct {
 	ExitCode int `json:"exit_code"`
 }
 
-// The types of Events.
-const (
-	EventCreation = "containerCreation"
-	EventDeletion = "containerDeletion"
-	EventOOM      = "oom"
-	EventOOMKill  = "oomKill"
-)
+// EventActions returns what can happen to a cgroup.
+func EventActions() [4]metric.Action {
+	return [...]metric.Action{metric.Create, metric.Destroy, metric.OOM, metric.OOMKill}
+}
+
+// EventType returns cAdvisor's word for one of the EventActions.
+func EventType(a metric.Action) string {
+	switch a {
+	case metric.Create:
+		return "containerCreation"
+	case metric.Destroy:
+		return "containerDeletion"
+	case metric.OOM:
+		return "oom"
+	case metric.OOMKill:
+		return "oomKill"
+	}
+	return ""
+}

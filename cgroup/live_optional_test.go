@@ -63,7 +63,7 @@ func TestLiveOptional(t *testing.T) {
 	anon := uint64(0)
 	for row := range s.Rows(metric.PerNUMANode) {
 		v, _ := s.GetRow(metric.NUMAHierarchicalAnon, row)
-		anon += v * pageBytes
+		anon += v * pageBytes()
 	}
 	if rss, _ := s.Get(metric.MemoryRSS); anon < rss/2 || anon > 2*rss {
 		t.Errorf("%d bytes of anonymous memory on the nodes, %d in memory.stat", anon, rss)

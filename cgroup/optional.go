@@ -154,7 +154,7 @@ func (k *sink) parseNUMA(b []byte, keys []key) (bad int) {
 			i = end
 			continue
 		}
-		unit := pageBytes
+		unit := pageBytes()
 		if b[j] == '=' {
 			unit = 1
 			_, next := number(b, j+1)
@@ -206,5 +206,5 @@ func numaKeysV2() []key {
 	}
 }
 
-// pageBytes is the size of the pages in which v1 counts.
-var pageBytes = uint64(os.Getpagesize()) // immutable
+// pageBytes returns the size of the pages in which v1 counts.
+func pageBytes() uint64 { return uint64(os.Getpagesize()) }

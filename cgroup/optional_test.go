@@ -76,8 +76,8 @@ func TestReadOptional(t *testing.T) {
 	f(V2, map[metric.Per]map[string]want{
 		metric.PerHugePage: {"2MB": {metric.HugePagesUsage: 3 << 21, metric.HugePagesFailures: 0}},
 		metric.PerNUMANode: {
-			"0": {metric.NUMAHierarchicalAnon: 4243456 / pageBytes, metric.NUMAHierarchicalFile: 1982464 / pageBytes, metric.NUMAHierarchicalUnevictable: 0},
-			"1": {metric.NUMAHierarchicalAnon: 21381120 / pageBytes, metric.NUMAHierarchicalFile: 0, metric.NUMAHierarchicalUnevictable: 0},
+			"0": {metric.NUMAHierarchicalAnon: 4243456 / pageBytes(), metric.NUMAHierarchicalFile: 1982464 / pageBytes(), metric.NUMAHierarchicalUnevictable: 0},
+			"1": {metric.NUMAHierarchicalAnon: 21381120 / pageBytes(), metric.NUMAHierarchicalFile: 0, metric.NUMAHierarchicalUnevictable: 0},
 		},
 	}, false)
 }
@@ -159,7 +159,7 @@ func TestParseNUMA(t *testing.T) {
 			t.Errorf("%q: %d (%v), want %d", b, v, ok, anon)
 		}
 	}
-	pages := func(n uint64) string { return strconv.FormatUint(n*pageBytes, 10) }
+	pages := func(n uint64) string { return strconv.FormatUint(n*pageBytes(), 10) }
 	f("anon N0=0 N1="+pages(5)+"\nkernel_stack N0=16384\n", numaKeysV2(), parsed, 5)
 	f("hierarchical_anon=7 N0=2 N1=5\nanon=3 N0=1 N1=2\ntotal=x\n", numaKeysV1(), parsed, 5)
 	f("hierarchical_anon=7\n", numaKeysV1(), parsed, -1)

@@ -105,6 +105,7 @@ type Collector struct {
 	kills      []killed      // of this sweep
 	buried     []Killed
 	storageSet metric.Set // the numbers of a container's files; immutable
+	detailSet  metric.Set // those of its processes; immutable
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
@@ -145,6 +146,7 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		asks:       make(chan func()),
 		ended:      make(chan struct{}),
 		storageSet: storageSet(),
+		detailSet:  detailSet(),
 	}, nil
 }
 

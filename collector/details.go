@@ -34,13 +34,13 @@ type detail struct {
 	sample   *metric.Sample
 }
 
-// detailNumbers are the numbers of a container among what is read in the background.
-var detailNumbers = func() (set metric.Set) {
+// detailSet returns the numbers of a container among what is read in the background.
+func detailSet() (set metric.Set) {
 	for id := metric.Processes; id <= metric.MemoryReferenced; id++ {
 		set.Add(id)
 	}
 	return set
-}()
+}
 
 // handSubjects tells the background what there is, if it has asked.
 func (c *Collector) handSubjects() {
@@ -68,13 +68,13 @@ func (c *Collector) detailed(d detail) {
 }
 
 // takeDetail puts what the background has read since the last sample into the current one.
-func (t *target) takeDetail() {
+func (c *Collector) takeDetail(t *target) {
 	s := t.detail
 	if s == nil {
 		return
 	}
 	t.detail = nil
-	t.cur.Forget(&detailNumbers)
+	t.cur.Forget(&c.detailSet)
 	for id := metric.Processes; id <= metric.MemoryReferenced; id++ {
 		v, ok := s.Get(id)
 		if !ok {

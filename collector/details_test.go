@@ -138,7 +138,7 @@ func TestDetails(t *testing.T) {
 
 	// A number that is no more is absent.
 	b.detailed(detail{b.target(own).path(), b.target(own).container.Instance, new(metric.Sample)})
-	b.target(own).takeDetail()
+	b.takeDetail(b.target(own))
 	if _, ok := b.target(own).cur.Get(metric.Processes); ok || b.target(own).cur.Rows(metric.PerSocket) > 0 {
 		t.Error("details are left of what can't be read any more")
 	}

@@ -115,7 +115,7 @@ func (c *Collector) read(t *target) (gone bool) {
 	} else {
 		t.netRead = c.readNet(t, slow)
 	}
-	t.takeDetail()
+	c.takeDetail(t)
 	t.cur.DropEmptyRows()
 
 	switch {

@@ -113,17 +113,11 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, q *eventQuery) {
 
 // event returns o as cAdvisor has it.
 func event(o *collector.Occurrence) cadvisor.Event {
-	e := cadvisor.Event{ContainerName: o.Path, Timestamp: o.Time}
+	e := cadvisor.Event{ContainerName: o.Path, Timestamp: o.Time, EventType: cadvisor.EventType(o.Action)}
 	switch o.Action {
-	case metric.Create:
-		e.EventType = cadvisor.EventCreation
 	case metric.Destroy:
-		e.EventType = cadvisor.EventDeletion
 		e.EventData.Deletion = &cadvisor.DeletionData{ExitCode: o.ExitCode}
-	case metric.OOM:
-		e.EventType = cadvisor.EventOOM
 	case metric.OOMKill:
-		e.EventType = cadvisor.EventOOMKill
 		e.EventData.OOM = &cadvisor.OOMData{Constraint: "CONSTRAINT_NONE"}
 		if o.AtLimit {
 			e.EventData.OOM.Constraint = "CONSTRAINT_MEMCG"

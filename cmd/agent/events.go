@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,19 +12,11 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
-// eventTypes are cAdvisor's words for what may happen to a cgroup.
-var eventTypes = map[string]metric.Action{
-	cadvisor.EventCreation: metric.Create,
-	cadvisor.EventDeletion: metric.Destroy,
-	cadvisor.EventOOM:      metric.OOM,
-	cadvisor.EventOOMKill:  metric.OOMKill,
-}
-
 // eventLimits reads -event_storage_age_limit and -event_storage_event_limit: lists of
 // type=limit, where the type "default" is for all that aren't in the list.
 func (o *options) eventLimits() (map[metric.Action]collector.OccurrenceLimit, error) {
 	limits := map[metric.Action]collector.OccurrenceLimit{}
-	for _, action := range eventTypes {
+	for _, action := range cadvisor.EventActions() {
 		limits[action] = collector.OccurrenceLimit{Age: 24 * time.Hour, Count: 100000}
 	}
 	err := eachLimit("event_storage_age_limit", o.EventAgeLimit, func(action metric.Action, value string) error {
@@ -47,17 +40,20 @@ func (o *options) eventLimits() (map[metric.Action]collector.OccurrenceLimit, er
 
 // eachLimit calls set with each entry of a list, the default first and then for all types.
 func eachLimit(option, list string, set func(metric.Action, string) error) error {
+	known := []string{"default"}
+	for _, action := range cadvisor.EventActions() {
+		known = append(known, cadvisor.EventType(action))
+	}
 	entries := map[string]string{}
 	for entry := range strings.SplitSeq(list, ",") {
 		name, value, ok := strings.Cut(strings.TrimSpace(entry), "=")
-		if _, known := eventTypes[name]; entry != "" && (!ok || !known && name != "default") {
-			return fmt.Errorf("-%s can't have %q: it is a list of type=limit, with the types default, %s, %s, %s and %s",
-				option, entry, cadvisor.EventCreation, cadvisor.EventDeletion, cadvisor.EventOOM, cadvisor.EventOOMKill)
+		if entry != "" && (!ok || !slices.Contains(known, name)) {
+			return fmt.Errorf("-%s can't have %q: it is a list of type=limit, with the types %s", option, entry, strings.Join(known, ", "))
 		}
 		entries[name] = value
 	}
-	for name, action := range eventTypes {
-		value, given := entries[name]
+	for _, action := range cadvisor.EventActions() {
+		value, given := entries[cadvisor.EventType(action)]
 		if !given {
 			value, given = entries["default"]
 		}
