@@ -37,6 +37,23 @@ func nextDirent(b []byte) (e dirent, rest []byte, ok bool) {
 	return dirent{binary.NativeEndian.Uint64(b), b[18], name[:end]}, b[length:], true
 }
 
+// readDirents reads the next entries of dir into buf and returns them: none at the end, and
+// none if dir has been removed.
+func readDirents(dir file, buf []byte) ([]byte, unix.Errno) {
+	for {
+		n, err := unix.ReadDirent(int(dir), buf)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.ENOENT:
+			return nil, 0
+		case err != nil:
+			return nil, toErrno(err)
+		}
+		return buf[:n], 0
+	}
+}
+
 // isDir tells whether e is a directory other than "." and "..".
 func (e *dirent) isDir() bool {
 	return e.kind == unix.DT_DIR && string(e.name) != "." && string(e.name) != ".."

@@ -59,19 +59,14 @@ func (w *pidWalk) walk(dir file, depth int) unix.Errno {
 	}
 	var below []string
 	for {
-		got, err := unix.ReadDirent(int(dir), w.buf)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.ENOENT: // removed
-			return 0
-		case err != nil:
-			return toErrno(err)
+		b, errno := readDirents(dir, w.buf)
+		if errno != 0 {
+			return errno
 		}
-		if got == 0 {
+		if len(b) == 0 {
 			break
 		}
-		for b := w.buf[:got]; ; {
+		for {
 			e, rest, ok := nextDirent(b)
 			if !ok {
 				break

@@ -141,18 +141,11 @@ func (t *Tree) list(n *node, dir file, found func(string, uint64), gone func(str
 		return toErrno(err)
 	}
 	for {
-		got, err := unix.ReadDirent(int(dir), t.buf)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.ENOENT: // removed
-			return 0
-		case err != nil:
-			return toErrno(err)
-		case got == 0:
-			return 0
+		b, errno := readDirents(dir, t.buf)
+		if errno != 0 || len(b) == 0 {
+			return errno
 		}
-		for b := t.buf[:got]; ; {
+		for {
 			e, rest, ok := nextDirent(b)
 			if !ok {
 				break

@@ -95,11 +95,7 @@ func ContainerdFor(tb testing.TB, p *Podman, namespaces ...string) *Containerd {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, c)
 	return c
 }
 

@@ -178,11 +178,7 @@ func ElasticsearchFor(tb testing.TB, c ElasticsearchConfig) *ElasticsearchServer
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, s)
 	return s
 }
 

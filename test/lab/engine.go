@@ -87,11 +87,7 @@ func EngineFor(tb testing.TB, args ...string) *Engine {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, e)
 	return e
 }
 

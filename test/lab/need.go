@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -177,6 +178,15 @@ func Prepare(ctx context.Context, parts ...Part) error {
 
 // installTime bounds what Need may spend on packages.
 const installTime = 5 * time.Minute
+
+// closeAtEnd closes what a test has started with the test's own end.
+func closeAtEnd(tb testing.TB, part io.Closer) {
+	tb.Cleanup(func() {
+		if err := part.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+}
 
 // Need is the gate of every test that uses the package. It installs what the
 // parts lack where it may (root on Debian); elsewhere it skips the test with

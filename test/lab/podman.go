@@ -95,11 +95,7 @@ func PodmanFor(tb testing.TB) *Podman {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, p)
 	return p
 }
 

@@ -105,11 +105,7 @@ func PrometheusFor(tb testing.TB, c PrometheusConfig) *PrometheusServer {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, s)
 	return s
 }
 
