@@ -11,11 +11,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// gzipLevel: a body of documents of one layout shrinks 12 to 30 times at level 3, for
-// about a microsecond per kilobyte more than no compression at all; higher levels cost
-// multiples for a tenth. Compression is the largest single cost of a document.
-const gzipLevel = 3
-
 // The largest file that is taken for a batch, and the largest body that is inflated:
 // four times what batches are split at, for a last document that overshoots.
 const (
@@ -25,52 +20,6 @@ const (
 
 // errDamaged means that the bytes of a batch are not what was once published.
 var errDamaged = errors.New("damaged batch")
-
-// deflater compresses bodies, one after the other. The zero value is ready; it takes a
-// megabyte once it was used, and keeps that.
-type deflater struct {
-	w   *gzip.Writer
-	out []byte
-}
-
-// begin starts a gzip member behind what dst has, and takes dst until end gives it back.
-// One member for a body, because Elasticsearch's HTTP layer stops at the end of the first
-// and silently loses what follows (netty/netty#7566). The comment is kept in the header; it
-// must be Latin-1 without NUL.
-func (d *deflater) begin(dst []byte, comment string) {
-	if d.w == nil {
-		d.w, _ = gzip.NewWriterLevel(nil, gzipLevel) // fails for an unknown level only
-	}
-	d.out = dst
-	d.w.Reset((*deflated)(d))
-	d.w.Comment = comment
-}
-
-// write appends p to the body.
-func (d *deflater) write(p []byte) { d.w.Write(p) } // what is under it takes everything
-
-// end ends the member and returns dst, extended by it.
-func (d *deflater) end() []byte {
-	d.w.Close()
-	out := d.out
-	d.out = nil
-	return out
-}
-
-// member appends body to dst as one gzip member.
-func (d *deflater) member(dst, body []byte, comment string) []byte {
-	d.begin(dst, comment)
-	d.write(body)
-	return d.end()
-}
-
-// deflated is a deflater as what its gzip.Writer writes to.
-type deflated deflater
-
-func (d *deflated) Write(p []byte) (int, error) {
-	d.out = append(d.out, p...)
-	return len(p), nil
-}
 
 // checksum returns the CRC-32C of a stored body, which processors compute at the speed of
 // memory: telling that a body is what this run has stored costs a hundredth of inflating it.

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -77,69 +76,6 @@ func TestDeflate(t *testing.T) {
 	c.Name = ""
 	odd.Containers[1].Container = &c
 	f("odd labels", odd)
-}
-
-// All codes have fifteen bits at most, and leave none over.
-func TestCodes(t *testing.T) {
-	f := func(weights []int) {
-		t.Helper()
-		sum := 0.0
-		seen := map[code]bool{}
-		for symbol, c := range codes(weights) {
-			if c.len == 0 || c.len > 15 || seen[c] {
-				t.Errorf("symbol %d has %v", symbol, c)
-			}
-			seen[c] = true
-			sum += 1 / float64(int(1)<<c.len)
-		}
-		if sum != 1 {
-			t.Errorf("the codes make %v", sum)
-		}
-	}
-	literals, distances := weights()
-	f(literals[:])
-	f(distances[:])
-	f([]int{1, 1})
-	f([]int{5, 1, 1, 1, 9})
-}
-
-// Matches of each length, and from each distance, are what they were.
-func TestMatches(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	text := make([]byte, maxDistance)
-	for i := range text {
-		text[i] = byte(random.Uint32())
-	}
-	z := newDeflater()
-	var out bytes.Buffer
-	z.reset(&out)
-	z.write(text, nil)
-	match := func(n, back int) {
-		piece := text[len(text)-back:][:n]
-		z.copy(piece, int64(back))
-		text = append(text, piece...)
-	}
-	for n := minMatch; n <= 2*maxMatch+10; n++ {
-		match(n, 600+n)
-	}
-	for back := 1; back <= maxDistance; back += 1 + back/50 {
-		match(min(back, 5), back)
-	}
-	match(5, maxDistance)
-	z.endMatch()
-	// The sum is of what write was given: the rest goes by the side.
-	body := append([]byte(nil), out.Bytes()...)
-	out.Reset()
-	z.close()
-	body = append(body, out.Bytes()...)
-	unzip, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := io.ReadAll(unzip)
-	if err != gzip.ErrChecksum || !bytes.Equal(got, text) {
-		t.Errorf("%d bytes became %d, %v", len(text), len(got), err)
-	}
 }
 
 func FuzzDeflate(f *testing.F) {
