@@ -29,6 +29,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := program{
 		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		slacken: slackenTimers,
 	}.run(ctx)
 	stop()
 	os.Exit(code)
@@ -39,6 +40,9 @@ type program struct {
 	args           []string
 	environ        []string
 	stdout, stderr io.Writer
+	// slacken is called before anything is measured; nil in tests, whose process isn't
+	// the agent's alone.
+	slacken func()
 }
 
 // command is one subcommand.

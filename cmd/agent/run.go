@@ -27,6 +27,9 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 	if len(rest) > 0 {
 		return usageError{fmt.Errorf("%q is not an option; options begin with a dash, and the command stands before them", rest[0])}
 	}
+	if p.slacken != nil {
+		p.slacken()
+	}
 	runtime.GOMAXPROCS(o.procs())
 	log := newLog(o.LogLevel, o.LogFormat, p.stderr)
 	o.report(log)

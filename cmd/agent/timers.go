@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// timerSlack is by how much the kernel may put off a timer of the agent, so that it can join
+// it with another. Sweeps begin a millisecond late at most by it.
+const timerSlack = 1e6 // ns
+
+// slackenTimers starts the program anew, in this process, with timers that needn't be exact to
+// 50 µs, as the kernel's default is. It returns if that is so already, or can't be.
+//
+// The thread by which Go's runtime watches the others sleeps for 20 µs at a time while
+// anything runs, which wakes it eighty times in a sweep: a sixth of all the CPU time that an
+// agent with a hundred containers uses. With more slack it wakes up ten times (measured: 48
+// and 40 µs a sample, 74 and 20 wakings a second). It is older than the first line of a
+// program, can't be told to sleep longer, and only takes over what the process had before.
+func slackenTimers() {
+	runtime.LockOSThread() // the slack is this thread's, and this thread's is kept by exec
+	defer runtime.UnlockOSThread()
+	old, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil || old >= timerSlack {
+		return
+	}
+	if unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) != nil {
+		return
+	}
+	program, err := os.Executable()
+	if err == nil {
+		err = unix.Exec(program, os.Args, os.Environ())
+	}
+	// It runs as well without: a little dearer.
+	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(old), 0, 0, 0)
+}
