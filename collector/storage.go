@@ -17,6 +17,10 @@ const (
 	// storageRest is how much longer than it took a container isn't counted again: a
 	// twentieth of the time at most goes to one of many files.
 	storageRest = 19
+	// storageSeldom is the time between two counts of a container in which nothing ran
+	// since the first of them: its files can have been changed from outside alone, by
+	// another container in a volume of both, or by docker cp.
+	storageSeldom = 10 * time.Minute
 	// storageTimeout ends the count of a container that is never done.
 	storageTimeout = time.Hour
 )
@@ -28,6 +32,7 @@ const storageNumbers = int(metric.StorageAsOf-metric.StorageLayer) + 1
 // storage is what is known of a container's files.
 type storage struct {
 	due    time.Time // when they are counted again
+	seldom time.Time // … though nothing ran in the container
 	asked  bool      // under way
 	values [storageNumbers]uint64
 	known  [storageNumbers]bool
@@ -64,9 +69,13 @@ func (c *Collector) askStorage() {
 		if !t.identity.settled || t.storage.asked || t.storage.due.After(now) {
 			continue
 		}
+		ran, _ := t.cur.Get(metric.CPUUsage)
+		if ran == t.ranAtCount && t.storage.seldom.After(now) {
+			continue
+		}
 		select {
 		case c.background.uncounted <- t.container:
-			t.storage.asked = true
+			t.storage.asked, t.ranAtCount = true, ran
 		default:
 			return // at the next sweep
 		}
@@ -85,7 +94,8 @@ func (b *background) countStorage(ctx context.Context) {
 			cancel()
 			answer := counted{container, storageOf(&s)}
 			ended := time.Now()
-			answer.storage.due = ended.Add(max(storageEvery, storageRest*ended.Sub(began)))
+			rest := storageRest * ended.Sub(began)
+			answer.storage.due, answer.storage.seldom = ended.Add(max(storageEvery, rest)), ended.Add(max(storageSeldom, rest))
 			select {
 			case b.counted <- answer:
 			case <-ctx.Done():

@@ -110,7 +110,7 @@ func TestStorageIsCountedInTheBackground(t *testing.T) {
 	if wait := time.Until(due); wait < storageEvery-10*time.Second || wait > storageEvery {
 		t.Errorf("counted again in %v", wait)
 	}
-	b.byID[id("a")].storage.due = time.Time{}
+	b.byID[id("a")].storage.due, b.byID[id("a")].storage.seldom = time.Time{}, time.Time{}
 	b.tickUntil(t, "counted again", func() bool { return counts.Load() == 3 })
 }
 
@@ -156,6 +156,35 @@ func TestStorageKeepsNobodyAwake(t *testing.T) {
 	if n := tg.cur.Rows(metric.PerFilesystem); n != 0 {
 		t.Errorf("%d filesystems", n)
 	}
+}
+
+// A container in which nothing ran is counted again after ten minutes only.
+func TestStorageOfIdleContainers(t *testing.T) {
+	asked := make(chan *metric.Container, 1)
+	c := &Collector{
+		o:          Options{Storage: func(context.Context, *metric.Container, *metric.Sample) {}},
+		background: &background{uncounted: asked},
+	}
+	tg := &target{container: &metric.Container{ID: id("a")}, cur: new(metric.Sample), identity: identity{settled: true}}
+	c.targets = []*target{tg}
+	f := func(why string, ran uint64, due, seldom time.Duration, want bool) {
+		t.Helper()
+		now := time.Now()
+		tg.cur.Put(metric.CPUUsage, ran)
+		tg.storage = storage{due: now.Add(due), seldom: now.Add(seldom)}
+		c.askStorage()
+		if got := len(asked) == 1; got != want {
+			t.Errorf("%s: asked %v", why, got)
+		}
+		for len(asked) > 0 {
+			<-asked
+		}
+	}
+	f("it was counted a moment ago", 5, time.Minute, time.Hour, false)
+	f("it ran", 5, -time.Second, time.Hour, true)
+	f("it didn't run since", 5, -time.Second, time.Hour, false)
+	f("it ran again", 6, -time.Second, time.Hour, true)
+	f("that was long ago", 6, -time.Hour, -time.Second, true)
 }
 
 func BenchmarkPutStorage(b *testing.B) {

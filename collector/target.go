@@ -38,8 +38,9 @@ type target struct {
 	detail    *metric.Sample // read in the background since the last sample; nil without
 	hasDetail bool           // there was one
 
-	identity identity
-	storage  storage
+	identity   identity
+	storage    storage
+	ranAtCount uint64 // the CPU time that it had used when its files were counted last
 }
 
 // identity is the state of asking who a target is.
