@@ -76,6 +76,7 @@ PIDS_LIMIT=%d CPU_QUOTA=%d CPU_PERIOD=%d CPU_SECONDS=%d CONTAINER_ID=%s
 // first user program of one: on a unified hierarchy, as root, with nothing around them.
 func TestUnifiedKernelPackages(t *testing.T) {
 	lab.Need(t, lab.Initramfs)
+	t.Parallel() // most of the time one of its processors has something to do
 	var files []lab.File
 	var script strings.Builder
 	for _, path := range []string{"drivers/net/veth", "net/ipv4/inet_diag", "net/ipv4/tcp_diag", "net/ipv4/udp_diag"} {
@@ -122,6 +123,7 @@ func TestUnifiedKernelPackages(t *testing.T) {
 // TestUnifiedKernelBare measures cgroups that no engine made.
 func TestUnifiedKernelBare(t *testing.T) {
 	lab.Need(t, lab.Initramfs)
+	t.Parallel() // most of the time one of its processors has something to do
 	result, err := lab.RunInitramfs(t.Context(), lab.VM{
 		Files:  append(programs(t), kernelModule(t, "drivers/net/veth")),
 		Script: workload() + bareScript,
@@ -182,6 +184,7 @@ func TestUnifiedKernelBare(t *testing.T) {
 // has to come to the same numbers as the one outside.
 func TestUnifiedKernelSystemdDocker(t *testing.T) {
 	lab.Need(t, lab.Systemd)
+	t.Parallel() // most of the time one of its processors has something to do
 	result, err := lab.RunSystemd(t.Context(), lab.Bookworm, lab.VM{
 		Files:  append(programs(t), conformanceFiles(t)...),
 		Script: conformanceScript + workload() + dockerScript,

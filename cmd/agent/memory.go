@@ -4,6 +4,9 @@ import (
 	"context"
 	"runtime/debug"
 	"time"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 )
 
 // gcPercent lets the heap grow by half before it is collected, instead of doubling. The
@@ -12,17 +15,45 @@ import (
 const gcPercent = 50
 
 // settleTime is when everything that the start has allocated and thrown away can be given
-// back to the node: about two megabytes.
-const settleTime = 20 * time.Second
+// back to the node: about two megabytes. settleEvery is when the same is done again with
+// what bursts have left: many containers that came, a backlog that was sent.
+const (
+	settleTime  = 20 * time.Second
+	settleEvery = 10 * time.Minute
+)
 
 // saveMemory keeps the agent small. It returns when ctx ends.
 func saveMemory(ctx context.Context) {
 	debug.SetGCPercent(gcPercent)
 	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		debug.FreeOSMemory()
-	case <-ctx.Done():
+	for {
+		select {
+		case <-timer.C:
+			debug.FreeOSMemory()
+			unmapProgram()
+			timer.Reset(settleEvery)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// unmapProgram gives the pages of the program's file back to the kernel, which still has them
+// in its cache and maps again what is run, with some pages around it. What only the start
+// needs stays away: two of ten megabytes.
+func unmapProgram() {
+	self, err := procfs.Self()
+	if err != nil {
+		return // it runs as well with more
+	}
+	maps, err := self.ProcMaps()
+	if err != nil {
+		return
+	}
+	for _, m := range maps {
+		if m.Inode != 0 && m.Perms.Read && !m.Perms.Write {
+			unix.Syscall(unix.SYS_MADVISE, m.StartAddr, m.EndAddr-m.StartAddr, unix.MADV_DONTNEED)
+		}
 	}
 }
