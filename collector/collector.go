@@ -43,7 +43,7 @@ type Options struct {
 	// whose key has its device numbers. What can't be counted is absent. It may take as
 	// long as it needs, in a goroutine of its own; nil for none.
 	Storage func(context.Context, *metric.Container, *metric.Sample)
-	// Details reads processes and sockets, in a goroutine of its own: all of them every
+	// Details reads processes, sockets and groups of resctrl, in a goroutine of its own: all of them every
 	// DetailsInterval, and more slowly where that would take too much of the time. nil for
 	// none.
 	Details         *proc.Details

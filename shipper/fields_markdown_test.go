@@ -119,7 +119,9 @@ Differs from cAdvisor:
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
 | ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
-| ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) | absent | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
+| ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) of a container | those of its own group, absent without one | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
+| the same, label node_id | the cache's number | cAdvisor counts the caches, which is the same where no number is left out |
+| the same of the node | all control groups together; what was counted before a group was removed stays in it | cAdvisor shows the default group, from which it moves the containers |
 | ` + "`machine_cpu_physical_cores`" + ` | cores of all sockets | cAdvisor counts different core ids, which repeat from socket to socket |
 | ` + "`machine_*`" + ` | without a time | cAdvisor's is up to five minutes old, by which they vanish |
 `)
