@@ -6,8 +6,8 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
-// detailFamilies are the families of processes, sockets and groups of resctrl. Their groups are off by default,
-// but for cpuLoad, whose numbers are there with the load reader.
+// detailFamilies are the families of processes, sockets and groups of resctrl. Their groups
+// are off by default, but for cpuLoad, whose numbers are there with the load reader.
 func detailFamilies() []Family {
 	const counter, gauge = metric.Counter, metric.Gauge
 	one := func(id metric.ID) []Number { return []Number{{ID: id}} }

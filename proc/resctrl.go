@@ -109,7 +109,7 @@ func (d *Details) FindGroups(ownPids bool) {
 // isGroup tells whether a name in a folder of groups is one: info, mon_data and the files
 // are not.
 func isGroup(root int, dir string) bool {
-	return !strings.HasSuffix(dir, ".") && unix.Faccessat(root, dir+"/mon_data", unix.F_OK, 0) == nil
+	return unix.Faccessat(root, dir+"/mon_data", unix.F_OK, 0) == nil
 }
 
 // addMonitoringGroups adds the groups below a control group.

@@ -56,6 +56,12 @@ func (o *Options) afterFirst(h http.Handler) http.Handler {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-o.Sampled:
+			h.ServeHTTP(w, r)
+			return
+		default:
+		}
 		timer := time.NewTimer(firstWait)
 		defer timer.Stop()
 		select {

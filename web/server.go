@@ -44,10 +44,10 @@ type Options struct {
 	Containers *Containers
 	// API is cAdvisor's REST API; nil for none.
 	API *API
+	Log *zap.Logger
 	// Sampled is closed when there are samples to show; nil where there are. Requests wait
 	// for it, but not for long.
 	Sampled <-chan struct{}
-	Log     *zap.Logger
 	// Prefix stands before all paths, as "/gauge"; "" for none.
 	Prefix string
 	// MetricsPath is where metrics are, "/metrics" if empty.

@@ -13,8 +13,8 @@ import (
 // container.
 const detailsInterval = 5 * time.Second
 
-// details returns what reads processes, sockets and groups of resctrl, nil if no group of metrics that is on
-// needs it.
+// details returns what reads processes, sockets and groups of resctrl, nil if no group of
+// metrics that is on needs it.
 func (o *options) details(fs *proc.FS, log *zap.Logger) (*proc.Details, error) {
 	groups, err := o.groups()
 	if err != nil {
