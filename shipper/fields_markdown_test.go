@@ -109,7 +109,7 @@ Differs from cAdvisor:
 | ` + "`container_memory_failures_total`" + ` | with child cgroups, in both scopes | cAdvisor leaves them out on cgroup v1 |
 | ` + "`container_memory_file_dirty_bytes`, `_writeback_bytes`" + ` on cgroup v1 | memory.stat dirty, writeback | cAdvisor looks for v2's words and shows zero |
 | ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares of which today's runtimes make the weight, 1024 without any | cAdvisor inverts the formula of runc before 1.3.2, and shows 2597 without any |
-| ` + "`container_start_time_seconds`" + ` | the last start, at once | cAdvisor before 0.57 shows the creation; of containerd the time of the cgroup |
+| ` + "`container_start_time_seconds`" + ` | the last start, at once, and none before it | cAdvisor before 0.57 shows the creation; of containerd the time of the cgroup |
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
 | ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
