@@ -32,7 +32,8 @@ func (v *ContainerStats) AppendJSON(dst []byte) []byte {
 	if v.ReferencedMemory != 0 {
 		dst = appendUint(dst, `,"referenced_memory":`, v.ReferencedMemory)
 	}
-	dst = appendUint(dst, `,"resctrl":{},"cpuset":{"memory_migrate":`, v.CPUSet.MemoryMigrate)
+	dst = v.Resctrl.append(dst)
+	dst = appendUint(dst, `,"cpuset":{"memory_migrate":`, v.CPUSet.MemoryMigrate)
 	dst = append(dst, '}')
 	if v.OOMEvents != 0 {
 		dst = appendUint(dst, `,"oom_events":`, v.OOMEvents)

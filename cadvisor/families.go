@@ -174,12 +174,20 @@ func families(perCPU bool) []Family {
 		{Name: "container_spec_memory_limit_bytes", Help: "Memory limit for the container.", Kind: gauge, Time: NoTime, Of: memoryLimit},
 		{Name: "container_spec_memory_reservation_limit_bytes", Help: "Memory reservation limit for the container.", Kind: gauge, Time: NoTime, Of: limitOf(metric.MemoryReservation)},
 		{Name: "container_spec_memory_swap_limit_bytes", Help: "Memory swap limit for the container.", Kind: gauge, Time: NoTime, Of: swapLimit},
-		{Name: "container_start_time_seconds", Help: "Start time of the container since unix epoch in seconds.", Kind: gauge, Time: NoTime, Of: func(o *Observation) (float64, bool) {
-			if o.Container.Started.IsZero() {
-				return unix(o.Container.Created)
-			}
-			return unix(o.Container.Started)
-		}},
+		{Name: "container_start_time_seconds", Help: "Start time of the container since unix epoch in seconds.", Kind: gauge, Time: NoTime, Of: lastStart},
+	}
+}
+
+// lastStart is the last start; where it can't be known, the creation. A container that is
+// only being started has none: the creation would be taken for a start before it.
+func lastStart(o *Observation) (float64, bool) {
+	switch c := o.Container; {
+	case !c.Started.IsZero():
+		return unix(c.Started)
+	case c.State == "created":
+		return 0, false
+	default:
+		return unix(c.Created)
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
-// detailFamilies are the families of processes and sockets. Their groups are off by default,
-// but for cpuLoad, whose numbers are there with the load reader.
+// detailFamilies are the families of processes, sockets and groups of resctrl. Their groups
+// are off by default, but for cpuLoad, whose numbers are there with the load reader.
 func detailFamilies() []Family {
 	const counter, gauge = metric.Counter, metric.Gauge
 	one := func(id metric.ID) []Number { return []Number{{ID: id}} }
@@ -18,6 +18,9 @@ func detailFamilies() []Family {
 		{Name: "container_cpu_schedstat_run_seconds_total", Help: "Time duration the processes of the container have run on the CPU.", Kind: counter, Group: "sched", Numbers: one(metric.SchedRunTime)},
 		{Name: "container_cpu_schedstat_runqueue_seconds_total", Help: "Time duration processes of the container have been waiting on a runqueue.", Kind: counter, Group: "sched", Numbers: one(metric.SchedWaitTime)},
 		{Name: "container_file_descriptors", Help: "Number of open file descriptors for the container.", Kind: gauge, Group: "process", Numbers: one(metric.FileDescriptors)},
+		{Name: "container_llc_occupancy_bytes", Help: "Last level cache usage statistics for container counted with RDT Memory Bandwidth Monitoring (MBM).", Kind: gauge, Group: "resctrl", Numbers: one(metric.CacheOccupancy)},
+		{Name: "container_memory_bandwidth_bytes", Help: "Total memory bandwidth usage statistics for container counted with RDT Memory Bandwidth Monitoring (MBM).", Kind: gauge, Group: "resctrl", Numbers: one(metric.MemoryBandwidth)},
+		{Name: "container_memory_bandwidth_local_bytes", Help: "Local memory bandwidth usage statistics for container counted with RDT Memory Bandwidth Monitoring (MBM).", Kind: gauge, Group: "resctrl", Numbers: one(metric.MemoryBandwidthLocal)},
 		{Name: "container_network_advance_tcp_stats_total", Help: "advance tcp connections statistic for container", Kind: gauge, Group: "advtcp", Numbers: tcpCounters()},
 		{Name: "container_network_tcp6_usage_total", Help: "tcp6 connection usage statistic for container", Kind: gauge, Group: "tcp", Row: "tcp6", Numbers: tcpStates()},
 		{Name: "container_network_tcp_usage_total", Help: "tcp connection usage statistic for container", Kind: gauge, Group: "tcp", Row: "tcp", Numbers: tcpStates()},

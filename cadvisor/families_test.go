@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
 )
@@ -137,6 +138,23 @@ func TestFamiliesOfQuota(t *testing.T) {
 	if found != 5 {
 		t.Errorf("%d families, want 5", found)
 	}
+}
+
+// A container's start doesn't change while it is being started, which would look like a
+// restart.
+func TestFamilyOfStart(t *testing.T) {
+	created, started := time.Unix(1795000000, 0), time.Unix(1795000001, 0)
+	f := func(c metric.Container, want float64) {
+		t.Helper()
+		if v, ok := lastStart(&Observation{Container: &c}); v != want || ok != (want > 0) {
+			t.Errorf("%+v: %v (%v), want %v", c, v, ok, want)
+		}
+	}
+	f(metric.Container{Created: created, State: "created"}, 0)
+	f(metric.Container{Created: created, Started: started, State: "running"}, 1795000001)
+	f(metric.Container{Created: created, Started: started, State: "exited"}, 1795000001)
+	f(metric.Container{Created: created}, 1795000000) // not of a runtime, or not identified
+	f(metric.Container{Created: created, State: "running"}, 1795000000)
 }
 
 func TestFamiliesWithoutPerCPU(t *testing.T) {

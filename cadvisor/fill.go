@@ -29,6 +29,7 @@ func (v *ContainerStats) Fill(c *metric.Container, s *metric.Sample) {
 	v.fillProcesses(s)
 	v.ReferencedMemory = number(s, metric.MemoryReferenced, 0)
 	v.HugePages = v.HugePages.fill(s)
+	v.Resctrl.fill(s)
 	v.CPUSet = CPUSet{MemoryMigrate: number(s, metric.CPUSetMemoryMigrate, 0)}
 	v.OOMEvents = number(s, metric.MemoryOOMKills, 0)
 	v.Health.Status = c.Health

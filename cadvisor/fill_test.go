@@ -31,6 +31,8 @@ func sampleOf() *metric.Sample {
 	s.AddRow(metric.PerHugePage, metric.Key{Name: "2MB"})
 	s.AddRow(metric.PerNUMANode, metric.Key{Name: "0"})
 	s.AddRow(metric.PerNUMANode, metric.Key{Name: "1"})
+	s.AddRow(metric.PerCache, metric.Key{Name: "0"})
+	s.AddRow(metric.PerCache, metric.Key{Name: "1"})
 	for id := range metric.ID(metric.NumIDs) {
 		for row := range max(1, s.Rows(id.Per())) {
 			v := (uint64(id) + 1) * 1e6

@@ -27,6 +27,24 @@ type NUMAPages struct {
 	File, Anon, Unevictable uint64
 }
 
+// Resctrl is what a group of resctrl has counted, each list with one element for each level 3
+// cache, in the order of their numbers.
+type Resctrl struct {
+	MemoryBandwidth []MemoryBandwidth `json:"memory_bandwidth,omitempty"`
+	Cache           []CacheUse        `json:"cache,omitempty"`
+}
+
+// MemoryBandwidth is what was moved between a cache and memory, in bytes.
+type MemoryBandwidth struct {
+	Total uint64 `json:"mbm_total_bytes,omitempty"`
+	Local uint64 `json:"mbm_local_bytes,omitempty"`
+}
+
+// CacheUse is what lies in a cache, in bytes.
+type CacheUse struct {
+	LLCOccupancy uint64 `json:"llc_occupancy,omitempty"`
+}
+
 // MarshalJSON returns the object.
 func (h HugePages) MarshalJSON() ([]byte, error) { return h.append(nil), nil }
 
@@ -112,4 +130,57 @@ func (n NUMAStats) fill(s *metric.Sample, file, anon, unevictable metric.ID) NUM
 		})
 	}
 	return n
+}
+
+// fill makes r say what s says, in its own memory if that suffices. A number that one cache
+// doesn't tell is left out of its element; what none tells has no list.
+func (r *Resctrl) fill(s *metric.Sample) {
+	r.MemoryBandwidth, r.Cache = r.MemoryBandwidth[:0], r.Cache[:0]
+	bandwidth, occupancy := false, false
+	for row := range s.Rows(metric.PerCache) {
+		_, total := s.GetRow(metric.MemoryBandwidth, row)
+		_, local := s.GetRow(metric.MemoryBandwidthLocal, row)
+		_, occupied := s.GetRow(metric.CacheOccupancy, row)
+		bandwidth, occupancy = bandwidth || total || local, occupancy || occupied
+		r.MemoryBandwidth = append(r.MemoryBandwidth, MemoryBandwidth{
+			Total: number(s, metric.MemoryBandwidth, row), Local: number(s, metric.MemoryBandwidthLocal, row),
+		})
+		r.Cache = append(r.Cache, CacheUse{LLCOccupancy: number(s, metric.CacheOccupancy, row)})
+	}
+	if !bandwidth {
+		r.MemoryBandwidth = r.MemoryBandwidth[:0]
+	}
+	if !occupancy {
+		r.Cache = r.Cache[:0]
+	}
+}
+
+func (r *Resctrl) append(dst []byte) []byte {
+	dst = append(dst, `,"resctrl":{`...)
+	for i := range r.MemoryBandwidth {
+		b := &r.MemoryBandwidth[i]
+		dst = append(appendElement(dst, `"memory_bandwidth":[`, i), '{')
+		if b.Total != 0 {
+			dst = appendUint(dst, `"mbm_total_bytes":`, b.Total)
+		}
+		if b.Local != 0 {
+			if b.Total != 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendUint(dst, `"mbm_local_bytes":`, b.Local)
+		}
+		dst = append(dst, '}')
+	}
+	dst = appendEnd(dst, len(r.MemoryBandwidth))
+	if len(r.MemoryBandwidth) > 0 && len(r.Cache) > 0 {
+		dst = append(dst, ',')
+	}
+	for i := range r.Cache {
+		dst = append(appendElement(dst, `"cache":[`, i), '{')
+		if r.Cache[i].LLCOccupancy != 0 {
+			dst = appendUint(dst, `"llc_occupancy":`, r.Cache[i].LLCOccupancy)
+		}
+		dst = append(dst, '}')
+	}
+	return append(appendEnd(dst, len(r.Cache)), '}')
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/swarmgauge/swarmgauge/metric"
@@ -54,6 +55,41 @@ func TestOptionalGolden(t *testing.T) {
 	f(new(NUMAStats), `{}`)
 	f(new(NUMAStats), `{"file":{"0":1024},"anon":{"0":23},"unevictable":{"0":0}}`)
 	f(new(NUMAStats), `{"file":{"0":0,"1":1},"anon":{"0":2,"1":3},"unevictable":{"0":4,"1":5}}`)
+}
+
+// What cAdvisor's structs make of a machine with two caches, and of one that tells less.
+func TestResctrl(t *testing.T) {
+	f := func(want string, caches ...map[metric.ID]uint64) {
+		t.Helper()
+		var s metric.Sample
+		for i, cache := range caches {
+			row := s.AddRow(metric.PerCache, metric.Key{Name: strconv.Itoa(i)})
+			for id, v := range cache {
+				s.PutRow(id, row, v)
+			}
+		}
+		v := ContainerStats{Resctrl: Resctrl{Cache: []CacheUse{{1}, {2}, {3}}}} // left over
+		v.Fill(&metric.Container{}, &s)
+		got := string(v.AppendJSON(nil))
+		if library, err := json.Marshal(&v); err != nil || string(library) != got {
+			t.Errorf("encoding/json: %s, %v\nhere %s", library, err, got)
+		}
+		spec := new(ContainerSpec)
+		for _, text := range []string{got, string(v.AppendJSON20(nil, spec, nil)), string(v.AppendJSON21(nil, spec, nil, 0))} {
+			var stats struct{ Resctrl json.RawMessage }
+			if err := json.Unmarshal([]byte(text), &stats); err != nil || string(stats.Resctrl) != want {
+				t.Errorf("%s, %v, want %s", stats.Resctrl, err, want)
+			}
+		}
+	}
+	const occupancy, total, local = metric.CacheOccupancy, metric.MemoryBandwidth, metric.MemoryBandwidthLocal
+	f(`{}`)
+	f(`{}`, map[metric.ID]uint64{})
+	f(`{"memory_bandwidth":[{"mbm_total_bytes":4512312,"mbm_local_bytes":2390393},{"mbm_total_bytes":2173713,"mbm_local_bytes":1231233}],"cache":[{"llc_occupancy":162626},{"llc_occupancy":213777}]}`,
+		map[metric.ID]uint64{total: 4512312, local: 2390393, occupancy: 162626},
+		map[metric.ID]uint64{total: 2173713, local: 1231233, occupancy: 213777})
+	f(`{"memory_bandwidth":[{},{"mbm_local_bytes":1}]}`, map[metric.ID]uint64{total: 0}, map[metric.ID]uint64{local: 1})
+	f(`{"cache":[{"llc_occupancy":7},{}]}`, map[metric.ID]uint64{occupancy: 7}, map[metric.ID]uint64{})
 }
 
 // A group that is off leaves nothing behind, nor does one of which nothing was read.

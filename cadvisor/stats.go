@@ -23,9 +23,9 @@ type ContainerStats struct {
 	TaskStats  TaskStats    `json:"task_stats"`
 	Processes  *Processes   `json:"processes,omitempty"`
 	// ReferencedMemory is in bytes.
-	ReferencedMemory uint64   `json:"referenced_memory,omitempty"`
-	Resctrl          struct{} `json:"resctrl"`
-	CPUSet           CPUSet   `json:"cpuset"`
+	ReferencedMemory uint64  `json:"referenced_memory,omitempty"`
+	Resctrl          Resctrl `json:"resctrl"`
+	CPUSet           CPUSet  `json:"cpuset"`
 	// OOMEvents counts processes killed by the OOM killer.
 	OOMEvents uint64 `json:"oom_events,omitempty"`
 	Health    Health `json:"health"`

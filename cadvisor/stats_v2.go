@@ -80,7 +80,7 @@ func (v *ContainerStats) AppendJSON21(dst []byte, spec *ContainerSpec, inst *CPU
 	if v.ReferencedMemory != 0 {
 		dst = appendUint(dst, `,"referenced_memory":`, v.ReferencedMemory)
 	}
-	return append(dst, `,"resctrl":{}}`...)
+	return append(v.Resctrl.append(dst), '}')
 }
 
 // AppendMachineJSON appends v, which is the node's, in the shape of API v2.1's machinestats.
@@ -137,7 +137,8 @@ func (v *ContainerStats) AppendJSON20(dst []byte, spec *ContainerSpec, inst *CPU
 	dst = appendEnd(dst, len(v.Filesystem))
 	dst = append(dst, `,"has_load":false`...)
 	dst = v.TaskStats.appendAs(dst, `,"load_stats":`)
-	return append(dst, `,"has_custom_metrics":false,"resctrl":{}}`...)
+	dst = append(dst, `,"has_custom_metrics":false`...)
+	return append(v.Resctrl.append(dst), '}')
 }
 
 func (v *ContainerStats) appendTimestamp(dst []byte) []byte {

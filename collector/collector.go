@@ -43,9 +43,9 @@ type Options struct {
 	// whose key has its device numbers. What can't be counted is absent. It may take as
 	// long as it needs, in a goroutine of its own; nil for none.
 	Storage func(context.Context, *metric.Container, *metric.Sample)
-	// Details reads processes and sockets, in a goroutine of its own: all of them every
-	// DetailsInterval, and more slowly where that would take too much of the time. nil for
-	// none.
+	// Details reads processes, sockets and groups of resctrl, in a goroutine of its own: all
+	// of them every DetailsInterval, and more slowly where that would take too much of the
+	// time. nil for none.
 	Details         *proc.Details
 	DetailsInterval time.Duration
 
@@ -100,6 +100,7 @@ type Collector struct {
 	background *background
 	lifecycle  lifecycle
 	asks       chan func()   // what others want to know, done by the loop
+	sampled    chan struct{} // closed after the first sweep
 	ended      chan struct{} // closed when the loop has ended
 	filesystem metric.Sample // rows of the newest measurement
 	kills      []killed      // of this sweep
@@ -144,6 +145,7 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		background: newBackground(o),
 		lifecycle:  newLifecycle(),
 		asks:       make(chan func()),
+		sampled:    make(chan struct{}),
 		ended:      make(chan struct{}),
 		storageSet: storageSet(),
 		detailSet:  detailSet(),
@@ -223,7 +225,9 @@ func (c *Collector) sweep(slot int64) {
 	c.askStorage()
 	c.handSubjects()
 	c.lifecycle.release(c)
-	c.sweeps++
+	if c.sweeps++; c.sweeps == 1 {
+		close(c.sampled)
+	}
 	c.stats.targets.Store(int64(len(c.targets)))
 	if windowEnds {
 		c.handOver(named)

@@ -607,6 +607,10 @@ func TestRunEndsWithItsContextAndHandsOver(t *testing.T) {
 	var latest Readings
 	asked := make(chan error, 1)
 	go func() {
+		<-c.Sampled()
+		if err := c.Latest(ctx, &latest); err != nil || len(latest.Containers) < 2 || latest.Containers[0].Sample.Time == 0 {
+			t.Errorf("after the first sweep: %v, %d containers", err, len(latest.Containers))
+		}
 		for c.Stats().Sweeps < 3 && sleep(ctx, interval) {
 		}
 		asked <- c.Latest(ctx, &latest)

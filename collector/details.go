@@ -10,8 +10,9 @@ import (
 )
 
 // What has to be looked at process by process and socket by socket is slow, and read in the
-// background: a goroutine asks the loop what there is, goes round it, and hands back what
-// it has read, target by target. The loop puts that into the target's next sample, from
+// background, and with it what groups of resctrl have counted, for which the kernel asks
+// other CPUs: a goroutine asks the loop what there is, goes round it, and hands back what it
+// has read, target by target. The loop puts that into the target's next sample, from
 // where on it is a number as all others, as old as the round.
 
 // detailsShare is how much of the time the reading may take: one part in so many. A node
@@ -89,6 +90,7 @@ func (c *Collector) takeDetail(t *target) {
 	}
 	t.cur.CopyRows(metric.PerSocket, s)
 	t.cur.CopyRows(metric.PerTCP, s)
+	t.cur.CopyRows(metric.PerCache, s)
 	t.hasDetail = true
 }
 
@@ -160,6 +162,9 @@ func (w *detailWatch) goRound(ctx context.Context, list []subject) {
 			return // ctx has ended, or there is no /proc any more
 		}
 	}
+	if wanted := w.b.o.Details.Wanted(); wanted.OfGroups() {
+		w.b.o.Details.FindGroups(w.seesPids)
+	}
 	for i := range list {
 		d, ok := w.read(ctx, &list[i])
 		if ok {
@@ -197,6 +202,13 @@ func (w *detailWatch) read(ctx context.Context, s *subject) (d detail, ok bool) 
 		}
 		r.round = w.round
 		r.processes.Read(w.pids, time.Now(), sample)
+	}
+	if wanted.OfGroups() {
+		if s.path == metric.Root {
+			details.ReadNodeGroups(sample)
+		} else {
+			details.ReadGroup(s.id, w.pids, sample)
+		}
 	}
 	if wanted.OfSockets() && s.counted && len(w.pids) > 0 {
 		details.ReadSockets(w.pids[0], sample)

@@ -184,6 +184,56 @@ func TestDetailsWithoutPids(t *testing.T) {
 	}
 }
 
+// A container has the numbers of a group of its own, and loses them with it; the node has
+// those of all groups.
+func TestDetailsOfGroups(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		name = filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("mon_data/mon_L3_00/llc_occupancy", "1000\n")
+	b := newBench(t, func(o *Options) {
+		o.Details, o.DetailsInterval = o.Proc.NewDetails(proc.Wanted{Resctrl: root}), interval
+	})
+	one := id("1")
+	b.name(one)
+	b.start(t, one, "sleep", "1000")
+	b.tickUntil(t, "the container isn't there", func() bool { return b.target(one) != nil })
+	pids, err := b.o.Cgroups.AppendPids(nil, b.target(one).path())
+	if err != nil || len(pids) != 1 {
+		t.Fatal(pids, err)
+	}
+	occupancy := func(t *target) int {
+		if v, ok := t.cur.GetRow(metric.CacheOccupancy, 0); ok {
+			return int(v)
+		}
+		return -1
+	}
+	b.tickUntil(t, "the node has no cache", func() bool { return occupancy(b.byPath[metric.Root]) == 1000 })
+	if v := occupancy(b.target(one)); v >= 0 {
+		t.Errorf("a container without a group has %d", v)
+	}
+	write("group/mon_data/mon_L3_00/llc_occupancy", "17\n")
+	write("group/cpus_list", "\n")
+	write("group/tasks", strconv.Itoa(pids[0])+"\n")
+	b.tickUntil(t, "the container has no group", func() bool {
+		return occupancy(b.target(one)) == 17 && occupancy(b.byPath[metric.Root]) == 1017
+	})
+	if err := os.RemoveAll(filepath.Join(root, "group")); err != nil {
+		t.Fatal(err)
+	}
+	b.tickUntil(t, "the container keeps the numbers of a group that is no more", func() bool {
+		return occupancy(b.target(one)) < 0 && occupancy(b.byPath[metric.Root]) == 1000
+	})
+}
+
 // A round that takes long takes more time, not more of the time.
 func TestPace(t *testing.T) {
 	var p pace

@@ -35,6 +35,10 @@ func (c *Collector) Latest(ctx context.Context, r *Readings) error {
 	return c.do(ctx, func() { c.copyLatest(r) })
 }
 
+// Sampled is closed when everything there is has been sampled once; until then there is
+// nothing to ask for.
+func (c *Collector) Sampled() <-chan struct{} { return c.sampled }
+
 // do has the loop call f between two sweeps, and waits until it has.
 func (c *Collector) do(ctx context.Context, f func()) error {
 	done := make(chan struct{})

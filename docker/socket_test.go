@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/moby/moby/client"
 )
 
 func TestNewHost(t *testing.T) {
@@ -72,16 +74,22 @@ func TestInspectFromSocket(t *testing.T) {
 
 // TestInspectDocker29 asks an engine that refuses versions before 1.44, as Docker does since
 // 29. cAdvisor speaks at most 1.41 up to its version 0.49, and loses all names there.
+// With an engine of years to come the newest that the agent knows is agreed on.
 func TestInspectDocker29(t *testing.T) {
-	fake := startFake(t, "28.5")
-	fake.version, fake.oldest = "1.52", "1.44"
-	n := newNode(t, Options{Host: fake.host()})
-	n.known(fake.add("28.5", "web"), "web")
-	if info, err := n.Node(t.Context()); err != nil || info.EngineVersion == "" {
-		t.Errorf("%+v, %v", info, err)
-	}
-	if got := fake.count("refused"); got != 0 {
-		t.Errorf("%d requests were refused", got)
+	for _, engine := range []struct{ version, oldest, agreed string }{
+		{"1.52", "1.44", "1.52"},
+		{"1.99", "1.50", client.MaxAPIVersion},
+	} {
+		fake := startFake(t, "28.5")
+		fake.version, fake.oldest = engine.version, engine.oldest
+		n := newNode(t, Options{Host: fake.host()})
+		n.known(fake.add("28.5", "web"), "web")
+		if info, err := n.Node(t.Context()); err != nil || info.EngineVersion == "" || info.APIVersion != engine.agreed {
+			t.Errorf("an engine with API %s: %+v, %v", engine.version, info, err)
+		}
+		if got := fake.count("refused"); got != 0 {
+			t.Errorf("an engine with API %s refused %d requests", engine.version, got)
+		}
 	}
 }
 

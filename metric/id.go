@@ -219,9 +219,18 @@ const (
 	endTCP = TCPCounter + ID(NumTCPCounters)
 )
 
+// One number per level 3 cache of the machine, which the kernel calls a domain.
+const (
+	CacheOccupancy ID = iota + endTCP
+	MemoryBandwidth
+	MemoryBandwidthLocal
+
+	endCache
+)
+
 // One number per node.
 const (
-	NodeCPUUser ID = iota + endTCP
+	NodeCPUUser ID = iota + endCache
 	NodeCPUNice
 	NodeCPUSystem
 	NodeCPUIdle
@@ -276,6 +285,7 @@ const (
 	PerNUMANode
 	PerSocket
 	PerTCP
+	PerCache
 	PerNode
 
 	// NumPer is how many kinds there are.
@@ -284,11 +294,11 @@ const (
 
 // String returns the word that METRICS.md uses.
 func (p Per) String() string {
-	return [NumPer]string{"container", "CPU", "interface", "device", "filesystem", "huge page size", "NUMA node", "socket kind", "network namespace", "node"}[p]
+	return [NumPer]string{"container", "CPU", "interface", "device", "filesystem", "huge page size", "NUMA node", "socket kind", "network namespace", "L3 cache", "node"}[p]
 }
 
 // ends are the first ID after each Per.
-var ends = [NumPer]ID{endContainer, endCPU, endInterface, endDevice, endFilesystem, endHugePage, endNUMANode, endSocket, endTCP, endNode}
+var ends = [NumPer]ID{endContainer, endCPU, endInterface, endDevice, endFilesystem, endHugePage, endNUMANode, endSocket, endTCP, endCache, endNode}
 
 // First returns the first ID of p, which is column 0 of its matrix.
 func (p Per) First() ID {

@@ -244,6 +244,10 @@ var table = withTCPCounters([NumIDs]Desc{
 	UDPReceiveQueued:  {Gauge, Bytes, "udp.receive_queued_bytes", "Bytes that wait to be read from UDP sockets."},
 	UDPTransmitQueued: {Gauge, Bytes, "udp.transmit_queued_bytes", "Bytes that wait to be sent by UDP sockets."},
 
+	CacheOccupancy:       {Gauge, Bytes, "cache.occupancy_bytes", "What lies in the cache (resctrl: llc_occupancy)."},
+	MemoryBandwidth:      {Gauge, Bytes, "memory_bandwidth.bytes", "Bytes moved between the cache and memory since the group was made (resctrl: mbm_total_bytes)."},
+	MemoryBandwidthLocal: {Gauge, Bytes, "memory_bandwidth.local_bytes", "The same, of the memory that is near the cache (resctrl: mbm_local_bytes)."},
+
 	NodeCPUUser:         {Counter, Nanoseconds, "cpu.mode.user_seconds", "CPU time in user mode, guests excluded."},
 	NodeCPUNice:         {Counter, Nanoseconds, "cpu.mode.nice_seconds", "CPU time in user mode at low priority, guests excluded."},
 	NodeCPUSystem:       {Counter, Nanoseconds, "cpu.mode.system_seconds", "CPU time in kernel mode."},

@@ -24,6 +24,8 @@ type Wanted struct {
 	Referenced bool
 	// TCP and UDP are sockets by their states, TCPCounters what TCP has counted.
 	TCP, UDP, TCPCounters bool
+	// Resctrl is the folder of resctrl, whose groups are read; "" for none of it.
+	Resctrl string
 }
 
 // OfProcesses tells whether anything is wanted that Processes.Read reads.
@@ -31,6 +33,9 @@ func (w *Wanted) OfProcesses() bool { return w.Processes || w.Sched || w.Tasks |
 
 // OfSockets tells whether anything is wanted that Details.ReadSockets reads.
 func (w *Wanted) OfSockets() bool { return w.TCP || w.UDP || w.TCPCounters }
+
+// OfGroups tells whether what groups of resctrl have counted is wanted.
+func (w *Wanted) OfGroups() bool { return w.Resctrl != "" }
 
 // Details reads what has to be looked at process by process and socket by socket: for the
 // background, because it takes a thousand times as long as a cgroup's files. It belongs to
@@ -44,7 +49,8 @@ type Details struct {
 	// counters finds a counter of TCP by its name in lower case.
 	counters map[string]metric.ID
 	// forget are the numbers of a namespace's sockets.
-	forget metric.Set
+	forget  metric.Set
+	resctrl resctrl
 
 	buf     []byte
 	dirents []byte

@@ -1,6 +1,7 @@
 // Package proc reads what is not in a cgroup: the interfaces of a network namespace, the
 // node's CPUs, memory, disks, pressure and filesystems, the machine and its identity, its
-// processes, and which of them is in which container.
+// processes, which of them is in which container, and what the kernel's resctrl counts for
+// them.
 //
 // Everything comes from one procfs whose root is given: "/proc", or the node's own where
 // it is mounted into the agent's container ("/host/proc"). What belongs to a namespace is

@@ -36,7 +36,7 @@ func fleet(n int) []*metric.Window {
 		for id := range metric.ID(metric.NumIDs) {
 			switch id.Per() {
 			case metric.PerCPU, metric.PerFilesystem, metric.PerNode,
-				metric.PerHugePage, metric.PerNUMANode, metric.PerSocket, metric.PerTCP:
+				metric.PerHugePage, metric.PerNUMANode, metric.PerSocket, metric.PerTCP, metric.PerCache:
 				unread.Add(id)
 			case metric.PerContainer:
 				if isSlow(id) { // by default

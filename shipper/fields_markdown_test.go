@@ -95,7 +95,7 @@ Differs from cAdvisor:
 | ` + "`container_fs_reads_*`, `_writes_*`, `_sector_*`" + ` of a container | its own reads and writes | cAdvisor shows the counters of the whole disk |
 | ` + "`container_cpu_load_*`, `container_tasks_state`" + ` | absent without ` + "`-enable_load_reader`" + `; with it from the states of tasks, on cgroup v2, too | cAdvisor shows zero, and asks the kernel in a way that cgroup v2 hasn't got |
 | ` + "`container_tasks_state`" + `, state iowaiting | absent | the kernel doesn't tell; cAdvisor shows zero |
-| ` + "`container_cpu_schedstat_*`" + ` | of all threads | cAdvisor counts the first thread of each process |
+| ` + "`container_cpu_schedstat_*`" + ` | of all threads, those that ended while the agent ran included; after a restart of the agent without them, so that it may fall then | cAdvisor counts the first thread of each process, and its numbers fall with each that ends |
 | ` + "`container_processes`, `container_file_descriptors`, `container_sockets`" + ` | with cgroups below, of the node all | cAdvisor counts the cgroup alone, where a systemd in a container has nothing |
 | ` + "`container_network_tcp*`, `_udp*`, `_advance_tcp*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_network_advance_tcp_stats_total`" + ` | without what the kernel has no longer | cAdvisor shows zero |
@@ -109,7 +109,7 @@ Differs from cAdvisor:
 | ` + "`container_memory_failures_total`" + ` | with child cgroups, in both scopes | cAdvisor leaves them out on cgroup v1 |
 | ` + "`container_memory_file_dirty_bytes`, `_writeback_bytes`" + ` on cgroup v1 | memory.stat dirty, writeback | cAdvisor looks for v2's words and shows zero |
 | ` + "`container_spec_cpu_shares`" + ` on cgroup v2 | the shares of which today's runtimes make the weight, 1024 without any | cAdvisor inverts the formula of runc before 1.3.2, and shows 2597 without any |
-| ` + "`container_start_time_seconds`" + ` | the last start, at once | cAdvisor before 0.57 shows the creation; of containerd the time of the cgroup |
+| ` + "`container_start_time_seconds`" + ` | the last start, at once, and none before it | cAdvisor before 0.57 shows the creation; of containerd the time of the cgroup |
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
 | ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
@@ -117,9 +117,12 @@ Differs from cAdvisor:
 | ` + "`container_memory_numa_pages`" + ` on cgroup v2 | from memory.numa_stat, always with child cgroups | cAdvisor doesn't read it |
 | ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
+| ` + "`event_data.oom`" + ` of the event oomKill | pid 0 and no process_name; constraint from the cgroup's limit | the kernel names the process in its log alone, which cAdvisor reads |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
 | ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
-| ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) | absent | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
+| ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) of a container | those of its own group, absent without one | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
+| the same, label node_id | the cache's number | cAdvisor counts the caches, which is the same where no number is left out |
+| the same of the node | all control groups together; what was counted before a group was removed stays in it | cAdvisor shows the default group, from which it moves the containers |
 | ` + "`machine_cpu_physical_cores`" + ` | cores of all sockets | cAdvisor counts different core ids, which repeat from socket to socket |
 | ` + "`machine_*`" + ` | without a time | cAdvisor's is up to five minutes old, by which they vanish |
 `)

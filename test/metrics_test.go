@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -48,6 +49,41 @@ func (s scrape) sum(family, label, value string) (sum float64, at time.Time, ok 
 		}
 	}
 	return sum, at, ok
+}
+
+// Who asks an agent at once when it listens gets its first samples, or is told to come again
+// where the first slot is far away; the health check is answered at once.
+func TestFirstAnswers(t *testing.T) {
+	paths := []string{"/containers/", "/metrics", "/api/v1.3/containers/", "/api/v2.1/stats/?recursive=true"}
+	a := startAgent(t, "-docker=", "-spool-dir="+t.TempDir())
+	for _, path := range paths {
+		text, err := httpGet(t, a.URL+path)
+		if err != nil || len(text) < 1000 {
+			t.Errorf("%s: %v, %.200q", path, err, text)
+		}
+		if _, _, ok := a.scrape(t).sum("container_cpu_usage_seconds_total", "id", "/"); !ok {
+			t.Errorf("after %s: no CPU time of the node", path)
+		}
+	}
+
+	every := time.Hour
+	if time.Until(time.Now().Truncate(every).Add(every)) < time.Minute {
+		every += time.Minute
+	}
+	far := startAgent(t, "-docker=", "-spool-dir="+t.TempDir(), "-housekeeping_interval="+every.String())
+	for _, path := range paths {
+		r, err := http.Get(far.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %s, %v", path, r.Status, r.Header)
+		}
+	}
+	if text, err := httpGet(t, far.URL+"/healthz"); err != nil || text != "ok" {
+		t.Errorf("health: %q, %v", text, err)
+	}
 }
 
 // What a Prometheus gets that scraped cAdvisor before: names, labels and numbers of real

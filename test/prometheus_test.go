@@ -22,21 +22,22 @@ import (
 
 // A Prometheus server that scrapes the agent each second for a minute, as it scraped cAdvisor
 // before: without a complaint, with the rates that are known, and with an answer for each
-// query of dashboards. A second server gets OpenMetrics, which it is to find the same in.
+// query of dashboards. A second server gets OpenMetrics, which it is to find the same in, and
+// a third one is years younger.
 func TestPrometheus(t *testing.T) {
 	lab.Need(t, lab.Docker, lab.Prometheus)
 	e := lab.EngineFor(t)
-	h := &host{Engine: e}
-	startShop(t, h)
 	a := startAgent(t, "-docker="+e.Host(), "-docker_root="+e.DataRoot(), "-docker_only", "-env_metadata_whitelist=SHOP_", "-spool-dir="+t.TempDir())
 
 	const interval, span = time.Second, time.Minute
 	p := lab.PrometheusFor(t, lab.PrometheusConfig{Interval: interval, Targets: map[string]string{"cadvisor": strings.TrimPrefix(a.URL, "http://")}})
 	open := lab.PrometheusFor(t, lab.PrometheusConfig{Interval: interval, Targets: map[string]string{"cadvisor": strings.TrimPrefix(onlyOpenMetrics(t, a.URL), "http://")}})
-	began := time.Now()
-	time.Sleep(time.Until(began.Add(span + 5*time.Second)))
+	three := lab.PrometheusFor(t, lab.PrometheusConfig{Version: lab.Prometheus3, Interval: interval, Targets: map[string]string{"cadvisor": strings.TrimPrefix(a.URL, "http://")}})
+	// What is scraped comes last: one of its containers lives for twenty seconds.
+	startShop(t, &host{Engine: e})
+	time.Sleep(span + 5*time.Second)
 
-	for name, server := range map[string]*lab.PrometheusServer{"text": p, "OpenMetrics": open} {
+	for name, server := range map[string]*lab.PrometheusServer{"text": p, "OpenMetrics": open, "Prometheus 3": three} {
 		if scrapes, least := one(t, server, "count_over_time(up[1m])"), one(t, server, "min_over_time(up[1m])"); scrapes < 55 || least != 1 {
 			t.Errorf("%s: %v scrapes in the last minute, up at least %v", name, scrapes, least)
 		}
@@ -64,14 +65,17 @@ func TestPrometheus(t *testing.T) {
 
 	t.Run("OpenMetrics", func(t *testing.T) {
 		const families = `count by (__name__) ({__name__=~"(container|machine|cadvisor)_.*"})`
-		want, got := byLabel(t, p, families, "__name__"), byLabel(t, open, families, "__name__")
-		if len(want) < 50 || !maps.Equal(got, want) {
-			t.Errorf("series of families: %v, in the text format %v", got, want)
+		want := byLabel(t, p, families, "__name__")
+		for name, server := range map[string]*lab.PrometheusServer{"OpenMetrics": open, "Prometheus 3": three} {
+			if got := byLabel(t, server, families, "__name__"); len(want) < 50 || !maps.Equal(got, want) {
+				t.Errorf("%s: series of families: %v, in the text format %v", name, got, want)
+			}
 		}
 	})
 	t.Run("Lint", func(t *testing.T) { lintAgent(t, a) })
 	for _, panel := range panels() {
 		t.Run(panel.query, func(t *testing.T) { panel.check(t, p) })
+		t.Run("Prometheus 3 "+panel.query, func(t *testing.T) { panel.check(t, three) })
 	}
 }
 

@@ -42,9 +42,9 @@ func (o *Options) routeAround(mux *http.ServeMux, expensive *gate) {
 	mux.Handle(o.Prefix+staticPath+"/", protected(http.StripPrefix(o.Prefix, http.HandlerFunc(serveStatic))))
 	if o.Containers != nil {
 		p := &pages{o}
-		mux.Handle(o.Prefix+containersPath+"/", protected(expensive.wrap(http.HandlerFunc(p.serveContainers))))
-		mux.Handle(o.Prefix+dockerPath+"/", protected(expensive.wrap(p.runtime(dockerPath, "docker"))))
-		mux.Handle(o.Prefix+podmanPath+"/", protected(expensive.wrap(p.runtime(podmanPath, "podman"))))
+		mux.Handle(o.Prefix+containersPath+"/", protected(o.afterFirst(expensive.wrap(http.HandlerFunc(p.serveContainers)))))
+		mux.Handle(o.Prefix+dockerPath+"/", protected(o.afterFirst(expensive.wrap(p.runtime(dockerPath, "docker")))))
+		mux.Handle(o.Prefix+podmanPath+"/", protected(o.afterFirst(expensive.wrap(p.runtime(podmanPath, "podman")))))
 	}
 	if o.Validate != nil {
 		mux.Handle(o.Prefix+validatePath+"/", expensive.wrap(http.HandlerFunc(o.serveValidate)))

@@ -370,6 +370,8 @@ func appendRowLabels(dst []byte, key *metric.Key, f *cadvisor.Family, per metric
 		return appendLabel(append(dst, ','), "pagesize", key.Name)
 	case metric.PerNUMANode:
 		return appendLabel(append(dst, ','), "node", key.Name)
+	case metric.PerCache:
+		return appendLabel(append(dst, ','), "node_id", key.Name)
 	case metric.PerFilesystem:
 		device := key.Name
 		if !strings.HasPrefix(device, "/") {

@@ -32,6 +32,10 @@ const (
 	// expensiveWrite bounds the time for which a client that doesn't read takes a place.
 	expensiveWrite = 10 * time.Second
 
+	// firstWait is how long a request waits for the first samples of an agent that was just
+	// started: its listener is there at once, and its first sweep at the next slot.
+	firstWait = 2 * time.Second
+
 	// maxStreams may be open.
 	maxStreams = 64
 	// streamWrite bounds the time that a client takes for one message of a stream.
@@ -42,6 +46,32 @@ const (
 func refuseForNow(w http.ResponseWriter, why string) {
 	w.Header().Set("Retry-After", "1")
 	http.Error(w, "503 Service Unavailable: "+why+"; ask again later", http.StatusServiceUnavailable)
+}
+
+// afterFirst has h answer when there are samples. Without them everything would be unknown,
+// and a scrape would end all series; cAdvisor, which listens only after its first look, isn't
+// there at all.
+func (o *Options) afterFirst(h http.Handler) http.Handler {
+	if o.Sampled == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-o.Sampled:
+			h.ServeHTTP(w, r)
+			return
+		default:
+		}
+		timer := time.NewTimer(firstWait)
+		defer timer.Stop()
+		select {
+		case <-o.Sampled:
+			h.ServeHTTP(w, r)
+		case <-timer.C:
+			refuseForNow(w, "the agent was just started and has no samples yet")
+		case <-r.Context().Done():
+		}
+	})
 }
 
 // gate lets a number of requests through at once.

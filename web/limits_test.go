@@ -120,6 +120,62 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
+// An agent that was just started answers when it has samples, and says so if that takes long;
+// how it is, it says at once.
+func TestFirstSamples(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := wholeServer(t)
+		o.API = house(t)
+		sampled := make(chan struct{})
+		o.Sampled = sampled
+		h := Handler(o)
+		f := func(status int, path string) {
+			t.Helper()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			if w.Code != status || (w.Header().Get("Retry-After") == "1") != (status == http.StatusServiceUnavailable) {
+				t.Errorf("%s: %d, %v %.200q", path, w.Code, w.Header(), w.Body)
+			}
+			if said := strings.Contains(w.Body.String(), "has no samples yet"); said != (status == http.StatusServiceUnavailable) {
+				t.Errorf("%s: %.200q", path, w.Body)
+			}
+		}
+		began := time.Now()
+		f(200, "/healthz")
+		f(200, "/healthz?details")
+		f(307, "/nowhere")
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited %v for what there is", waited)
+		}
+		numbers := []string{"/containers/", "/docker/", "/metrics", "/api/v1.3/containers/", "/api/v2.1/machine"}
+		for _, path := range numbers {
+			began := time.Now()
+			f(503, path)
+			if waited := time.Since(began); waited != firstWait {
+				t.Errorf("%s waited %v", path, waited)
+			}
+		}
+		time.AfterFunc(firstWait/2, func() { close(sampled) })
+		began = time.Now()
+		for _, path := range numbers {
+			f(200, path)
+		}
+		if waited := time.Since(began); waited != firstWait/2 {
+			t.Errorf("waited %v for samples", waited)
+		}
+
+		// Who goes away isn't waited for.
+		o.Sampled = make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		began = time.Now()
+		Handler(o).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/metrics", nil))
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited %v for a client that is gone", waited)
+		}
+	})
+}
+
 // Requests that cost much wait for one another, and not for ever.
 func TestExpensiveRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -119,7 +119,7 @@ func TestMachineWithoutTopology(t *testing.T) {
 	}
 }
 
-// Huge pages and NUMA nodes have cAdvisor's labels, where their groups are on.
+// Huge pages, NUMA nodes and caches have cAdvisor's labels, where their groups are on.
 func TestOptionalGroups(t *testing.T) {
 	r := fleet(1)
 	s := &r.Containers[0].Sample
@@ -128,9 +128,13 @@ func TestOptionalGroups(t *testing.T) {
 	s.PutRow(metric.NUMAAnon, node, 3)
 	s.PutRow(metric.NUMAHierarchicalAnon, node, 5)
 	s.Put(metric.CPUSetMemoryMigrate, 1)
+	cache := s.AddRow(metric.PerCache, metric.Key{Name: "1"})
+	s.PutRow(metric.CacheOccupancy, cache, 213777)
+	s.PutRow(metric.MemoryBandwidth, cache, 2173713)
 	o := of(t, r)
 	for name := range scrapeOf(t, o) {
-		if strings.Contains(name, "hugetlb") || strings.Contains(name, "numa") || strings.Contains(name, "migrate") {
+		if strings.Contains(name, "hugetlb") || strings.Contains(name, "numa") || strings.Contains(name, "migrate") ||
+			strings.Contains(name, "bandwidth") || strings.Contains(name, "llc") {
 			t.Errorf("%s is there", name)
 		}
 	}
@@ -146,4 +150,9 @@ func TestOptionalGroups(t *testing.T) {
 	f(3, "container_memory_numa_pages", "node", "1", "scope", "container", "type", "anon")
 	f(5, "container_memory_numa_pages", "node", "1", "scope", "hierarchy", "type", "anon")
 	f(1, "container_memory_migrate")
+	f(213777, "container_llc_occupancy_bytes", "node_id", "1")
+	f(2173713, "container_memory_bandwidth_bytes", "node_id", "1")
+	if families["container_memory_bandwidth_local_bytes"] != nil {
+		t.Error("a number that wasn't read")
+	}
 }

@@ -45,6 +45,9 @@ type Options struct {
 	// API is cAdvisor's REST API; nil for none.
 	API *API
 	Log *zap.Logger
+	// Sampled is closed when there are samples to show; nil where there are. Requests wait
+	// for it, but not for long.
+	Sampled <-chan struct{}
 	// Prefix stands before all paths, as "/gauge"; "" for none.
 	Prefix string
 	// MetricsPath is where metrics are, "/metrics" if empty.
@@ -91,9 +94,9 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	expensive := newExpensiveGate()
 	mux.HandleFunc(o.Prefix+HealthPath, func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, o.Health()) })
-	mux.Handle(o.Prefix+cmp.Or(o.MetricsPath, DefaultMetricsPath), expensive.wrap(newMetrics(o)))
+	mux.Handle(o.Prefix+cmp.Or(o.MetricsPath, DefaultMetricsPath), o.afterFirst(expensive.wrap(newMetrics(o))))
 	if o.API != nil {
-		mux.Handle(o.Prefix+apiPath, &api{API: o.API, expensive: expensive, streams: newStreamGate()})
+		mux.Handle(o.Prefix+apiPath, o.afterFirst(&api{API: o.API, expensive: expensive, streams: newStreamGate()}))
 	}
 	o.routeAround(mux, expensive)
 	return o.guard(mux)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,8 +13,8 @@ import (
 // container.
 const detailsInterval = 5 * time.Second
 
-// details returns what reads processes and sockets, nil if no group of metrics that is on
-// needs it.
+// details returns what reads processes, sockets and groups of resctrl, nil if no group of
+// metrics that is on needs it.
 func (o *options) details(fs *proc.FS, log *zap.Logger) (*proc.Details, error) {
 	groups, err := o.groups()
 	if err != nil {
@@ -28,7 +29,10 @@ func (o *options) details(fs *proc.FS, log *zap.Logger) (*proc.Details, error) {
 		UDP:         groups.Has("udp"),
 		TCPCounters: groups.Has("advtcp"),
 	}
-	if !wanted.OfProcesses() && !wanted.OfSockets() {
+	if groups.Has("resctrl") {
+		wanted.Resctrl = filepath.Join(o.SysRoot, "fs/resctrl")
+	}
+	if !wanted.OfProcesses() && !wanted.OfSockets() && !wanted.OfGroups() {
 		return nil, nil
 	}
 	if wanted.Referenced {

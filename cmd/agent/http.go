@@ -109,7 +109,7 @@ func (s *state) web(log *zap.Logger) web.Options {
 	o := s.options
 	return web.Options{
 		Health: s.health, Metrics: s.metrics, Containers: s.containers(), API: s.api(), Log: log,
-		Prefix: o.URLBasePrefix, MetricsPath: o.PrometheusEndpoint,
+		Sampled: s.loop.Sampled(), Prefix: o.URLBasePrefix, MetricsPath: o.PrometheusEndpoint,
 		Auth: s.auth, AuthPagesOnly: o.AuthPagesOnly, Hosts: o.hosts(), Profiling: o.Profiling,
 		Validate: s.validate, Recent: recent(s.loop),
 	}

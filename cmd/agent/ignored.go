@@ -22,15 +22,14 @@ func ignoredReasons() []ignoredReason {
 	const (
 		klog    = "logs go to standard error as JSON, or as text with -log-format=console"
 		otherDB = "documents go to Elasticsearch, with the options -storage_driver_es_host and -es-*"
-		notRead = "what it is about is not measured"
 		slots   = "sweeps start on the same slots of the wall clock on all nodes"
 	)
 	return []ignoredReason{
 		{"initial_splay_factor", slots},
 		{"jitter_factor", slots},
 		{"log_cadvisor_usage", "the agent's own use of the machine is on /metrics"},
-		{"referenced_reset_interval", notRead},
-		{"resctrl_interval", notRead},
+		{"referenced_reset_interval", "the agent only reads: it resets none of the kernel's marks of what was referenced"},
+		{"resctrl_interval", "groups of resctrl are read as they are; none is made"},
 		{"perf_events_config", "perf events are not counted"},
 		{"application_metrics_count_limit", "metrics of applications are not collected"},
 		{"collector_cert", "metrics of applications are not collected"},

@@ -170,7 +170,7 @@ func Prepare(ctx context.Context, parts ...Part) error {
 		case Systemd:
 			wanted = append(wanted, kernel(), Bookworm.disk())
 		case Prometheus:
-			wanted = append(wanted, prometheusBinary())
+			wanted = append(wanted, PrometheusOfDebian.binary(), Prometheus3.binary())
 		}
 	}
 	return makeAll(ctx, wanted)

@@ -17,8 +17,19 @@ import (
 	"time"
 )
 
+// PrometheusVersion says which server it is.
+type PrometheusVersion string
+
+const (
+	// PrometheusOfDebian is that of Debian's package, 2.42 in bookworm.
+	PrometheusOfDebian PrometheusVersion = ""
+	// Prometheus3 is version 3.16, made from its sources, whose tags are written so.
+	Prometheus3 PrometheusVersion = "v0.316.0"
+)
+
 // PrometheusConfig says what a server scrapes.
 type PrometheusConfig struct {
+	Version PrometheusVersion
 	// Targets are addresses ("127.0.0.1:8080"), by the name of their job.
 	Targets map[string]string
 	// Interval is the time between two scrapes; 15 s where zero, as in Prometheus.
@@ -57,10 +68,41 @@ func prometheusBinary() artefact {
 	}
 }
 
+// prometheusFromSource is a server without its pages, and without the discovery of targets in
+// clouds, which is half of the code. Go checks the sources against its database of checksums.
+func prometheusFromSource(v PrometheusVersion) artefact {
+	const tags, program = "remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus"
+	return artefact{
+		name:   "prometheus-" + string(v),
+		recipe: "go install -tags " + tags,
+		build: func(ctx context.Context, path string) (err error) {
+			temp, err := os.MkdirTemp("", "swarmgauge-prometheus-")
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+			install := command(ctx, "go", "install", "-trimpath", "-tags", tags, "-ldflags", "-s -w", program+"@"+string(v))
+			install.Dir = temp // not in a module
+			install.Env = append(install.Env, "CGO_ENABLED=0", "GOFLAGS=", "GOBIN="+temp)
+			if _, err := output(install); err != nil {
+				return err
+			}
+			return run(ctx, "cp", filepath.Join(temp, "prometheus"), path)
+		},
+	}
+}
+
+func (v PrometheusVersion) binary() artefact {
+	if v == PrometheusOfDebian {
+		return prometheusBinary()
+	}
+	return prometheusFromSource(v)
+}
+
 // StartPrometheus starts a server on a free port of the loopback and waits until it is ready.
 // The end of ctx ends the waiting, not the server.
 func StartPrometheus(ctx context.Context, c PrometheusConfig) (s *PrometheusServer, err error) {
-	binary, err := prometheusBinary().get(ctx)
+	binary, err := c.Version.binary().get(ctx)
 	if err != nil {
 		return nil, err
 	}
