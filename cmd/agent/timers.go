@@ -29,9 +29,8 @@ func slackenTimers() {
 	if unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) != nil {
 		return
 	}
-	program, err := os.Executable()
-	if err == nil {
-		err = unix.Exec(program, os.Args, os.Environ())
+	if program, err := os.Executable(); err == nil {
+		unix.Exec(program, os.Args, os.Environ())
 	}
 	// It runs as well without: a little dearer.
 	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(old), 0, 0, 0)
