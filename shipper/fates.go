@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 )
 
@@ -21,6 +22,9 @@ const (
 	// again: the server can't now; the same bytes later. Also every answer that
 	// doesn't tell whether the request was carried out: the _ids make it harmless.
 	again
+	// unreached: there was no connection to send anything on. As again, and sooner,
+	// because asking costs the server nothing.
+	unreached
 	// hold: nothing will pass until somebody repairs something. Keep everything,
 	// say what is wrong, and try one batch now and then.
 	hold
@@ -33,7 +37,20 @@ const (
 	// directory, unless so much is refused that the fault must lie in the
 	// configuration: see judge.
 	refused
+	fates // the number of fates
 )
+
+// fateNames are the fates as docs/operations.md names and explains them.
+var fateNames = [fates]struct{ name, meaning string }{
+	delivered: {"delivered", "the document is stored; a batch whose documents all have come to an end is unlinked"},
+	exists:    {"exists", "in a batch that was sent before: delivered, and the answer was lost. In one that never was: another document owns the `_id`; ours goes to `dead/`, and an alarm is raised (two agents on one spool, or a copied one)"},
+	again:     {"again", "the same bytes again, after 0.5 to 30 s (full jitter; a `Retry-After` in seconds or as a date, up to 5 min, is obeyed)"},
+	unreached: {"unreached", "nothing was sent; the same bytes again within 4 s"},
+	hold:      {"hold", "everything is kept; one attempt within 15 s, and `/healthz?details` says what mends it. What one index refuses holds the documents of that index alone"},
+	split:     {"split", "both halves for themselves, and so on; a single document that is too large goes to `dead/`"},
+	bisect:    {"bisect", "both halves for themselves, until the document to blame is found, which goes to `dead/`; more than 4 of them in a batch: hold"},
+	refused:   {"refused", "the document goes to `dead/` with the reason; more than a tenth of a batch: hold, because the fault must lie in the configuration, unless 10 batches are delivered meanwhile"},
+}
 
 // rule is one row of the tables of fates. The first row that fits decides.
 type rule struct {
@@ -81,7 +98,7 @@ var itemFates = [...]rule{
 // requestFates says what becomes of a whole request, by its HTTP status. Rows with a
 // kind are for answers that carry an Elasticsearch error.
 var requestFates = [...]rule{
-	{200, "", delivered, ""},
+	{200, "", delivered, ""}, // each document by its item
 	{413, "", split, ""},
 	{429, "", again, ""},
 	{408, "", again, ""},
@@ -112,32 +129,52 @@ func decide(table []rule, status int, kind string) *rule {
 	return &table[len(table)-1]
 }
 
-// transportFate says what becomes of a request that got no answer. Nearly always it is
-// not known whether the server carried it out; what TLS refuses, waits for an operator.
+// transportRule is one row of the table of requests that got no answer, or none from
+// Elasticsearch. The first row that fits decides.
+type transportRule struct {
+	what   string // for docs/operations.md
+	fits   func(error) bool
+	fate   fate
+	advice string
+}
+
+// transportFates says what becomes of a request without an answer. Nearly always it is not
+// known whether the server carried it out; what TLS refuses waits for an operator.
+var transportFates = [...]transportRule{
+	{"something else than Elasticsearch answers (no `X-Elastic-Product`)", is(errProduct), hold, ""},
+	{"a web page with status 200", is(errPage), hold, ""},
+	{"the file of a password, API key or CA can't be read", is(errSecret), hold, ""},
+	{"the certificate's authority is unknown", as[x509.UnknownAuthorityError], hold, "the certificate of Elasticsearch is signed by an authority that isn't trusted here: give its CA file"},
+	{"the certificate is for another name", as[x509.HostnameError], hold, "the certificate of Elasticsearch is for another host name: use the name that stands in it"},
+	{"the certificate has expired, or isn't valid yet", as[x509.CertificateInvalidError], hold, "the certificate of Elasticsearch isn't valid now: renew it, or check both clocks"},
+	{"the certificate can't be verified", as[*tls.CertificateVerificationError], hold, "the certificate of Elasticsearch can't be verified: check the CA file"},
+	{"no TLS at an https address", func(err error) bool {
+		return as[tls.RecordHeaderError](err) || errors.Is(err, http.ErrSchemeMismatch)
+	}, hold, "Elasticsearch doesn't speak TLS at this address: use http:// or the right port"},
+	{"the server ends the TLS handshake", as[tls.AlertError], hold, "Elasticsearch ended the TLS handshake: check the CA file and its client certificate settings"},
+	{"no connection: refused, no route, no such name, nothing within 5 s", noConnection, unreached, ""},
+	{"reset, cut short, nothing acknowledged for 20 s, no answer within 33 s", func(error) bool { return true }, again, ""},
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// noConnection tells that nothing of the request can have reached anybody.
+func noConnection(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+}
+
+// transportFate returns what the table says, and what repairs it.
 func transportFate(err error) (fate, string) {
-	var (
-		unknown  x509.UnknownAuthorityError
-		hostname x509.HostnameError
-		invalid  x509.CertificateInvalidError
-		verify   *tls.CertificateVerificationError
-		record   tls.RecordHeaderError
-		alert    tls.AlertError
-	)
-	switch {
-	case errors.Is(err, errProduct), errors.Is(err, errSecret):
-		return hold, ""
-	case errors.As(err, &unknown):
-		return hold, "the certificate of Elasticsearch is signed by an authority that isn't trusted here: give its CA file"
-	case errors.As(err, &hostname):
-		return hold, "the certificate of Elasticsearch is for another host name: use the name that stands in it"
-	case errors.As(err, &invalid):
-		return hold, "the certificate of Elasticsearch isn't valid now: renew it, or check both clocks"
-	case errors.As(err, &verify):
-		return hold, "the certificate of Elasticsearch can't be verified: check the CA file"
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return hold, "Elasticsearch doesn't speak TLS at this address: use http:// or the right port"
-	case errors.As(err, &alert):
-		return hold, "Elasticsearch ended the TLS handshake: check the CA file and its client certificate settings"
+	for i := range transportFates {
+		if r := &transportFates[i]; r.fits(err) {
+			return r.fate, r.advice
+		}
 	}
 	return again, ""
 }

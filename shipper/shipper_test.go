@@ -103,7 +103,7 @@ func start(t testing.TB, o Options) (s *Shipper, stop func()) {
 	if s.lanes != nil {
 		s.lanes.phase = 0
 		s.lanes.wait = backoff{base: time.Millisecond, limit: 20 * time.Millisecond}
-		s.lanes.holding, s.lanes.parking = s.lanes.wait, s.lanes.wait
+		s.lanes.unreached, s.lanes.holding, s.lanes.parking = s.lanes.wait, s.lanes.wait, s.lanes.wait
 	}
 	go s.Run(context.Background())
 	for !s.started.Load() {
@@ -416,7 +416,7 @@ func BenchmarkDrain(b *testing.B) {
 		b.StopTimer()
 		l.tick(s)
 		s.store()
-		e, ok := s.spool.take(newestFirst, func(uint64) bool { return true })
+		e, ok := s.spool.take(newestFirst, func(*batchName) bool { return true })
 		b.StartTimer()
 		if v := a.run(b.Context(), &e, new(memo), false); !ok || v.fate != delivered {
 			b.Fatal(v)
