@@ -40,18 +40,6 @@ const (
 	fates // the number of fates
 )
 
-// fateNames are the fates as docs/operations.md names and explains them.
-var fateNames = [fates]struct{ name, meaning string }{
-	delivered: {"delivered", "the document is stored; a batch whose documents all have come to an end is unlinked"},
-	exists:    {"exists", "in a batch that was sent before: delivered, and the answer was lost. In one that never was: another document owns the `_id`; ours goes to `dead/`, and an alarm is raised (two agents on one spool, or a copied one)"},
-	again:     {"again", "the same bytes again, after 0.5 to 30 s (full jitter; a `Retry-After` in seconds or as a date, up to 5 min, is obeyed)"},
-	unreached: {"unreached", "nothing was sent; the same bytes again within 4 s"},
-	hold:      {"hold", "everything is kept; one attempt within 15 s, and `/healthz?details` says what mends it. What one index refuses holds the documents of that index alone"},
-	split:     {"split", "both halves for themselves, and so on; a single document that is too large goes to `dead/`"},
-	bisect:    {"bisect", "both halves for themselves, until the document to blame is found, which goes to `dead/`; more than 4 of them in a batch: hold"},
-	refused:   {"refused", "the document goes to `dead/` with the reason; more than a tenth of a batch: hold, because the fault must lie in the configuration, unless 10 batches are delivered meanwhile"},
-}
-
 // rule is one row of the tables of fates. The first row that fits decides.
 type rule struct {
 	// status is an HTTP status, or its class: 5 stands for 500 to 599; 0 fits all.
@@ -64,11 +52,16 @@ type rule struct {
 	advice string
 }
 
+// kindFailureStore stands for the error type of an item that went into the failure store
+// (Elasticsearch 8.19 and 9.1 on), which has none.
+const kindFailureStore = "failure_store"
+
 // itemFates says what becomes of one document of a _bulk request, by the status and the
 // error type of its item. Sources: the exceptions' own status() in Elasticsearch 7.17
 // and 8.19, and what those versions were seen to answer.
 var itemFates = [...]rule{
 	{200, "", delivered, ""},
+	{201, kindFailureStore, delivered, "counted, and degraded: Elasticsearch took the document into its failure store instead of the index"},
 	{201, "", delivered, ""},
 	{409, "version_conflict_engine_exception", exists, ""},
 

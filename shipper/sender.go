@@ -309,16 +309,18 @@ func decodeBulk(body []byte, first, docs int, problems []problem) (_ []problem, 
 		if item == nil || item.Status == 0 {
 			return problems[:start], 0, fmt.Errorf("%w: item %d has no status", errUnreadable, i)
 		}
+		kind := item.Error.Type
 		if item.FailureStore == "used" {
+			kind = kindFailureStore
 			failureStore++
 		}
-		r := decide(itemFates[:], item.Status, item.Error.Type)
+		r := decide(itemFates[:], item.Status, kind)
 		if r.fate == delivered {
 			continue
 		}
 		problems = append(problems, problem{
 			doc: first + i, fate: r.fate, status: item.Status,
-			kind: item.Error.Type, reason: item.Error.Reason, advice: r.advice,
+			kind: kind, reason: item.Error.Reason, advice: r.advice,
 		})
 	}
 	return problems, failureStore, nil
