@@ -33,6 +33,18 @@ func TestMain(m *testing.M) {
 		runUntilKilled(dir, os.Getenv("SHIPPER_TEST_ADDRESS"))
 		return
 	}
+	if dir := os.Getenv(outageAgent); dir != "" {
+		runOutage(dir)
+		return
+	}
+	if os.Getenv(fakeServer) != "" {
+		runServer()
+		return
+	}
+	if dir := os.Getenv(blackhole); dir != "" {
+		runBlackhole(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
