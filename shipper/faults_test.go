@@ -385,7 +385,7 @@ func TestD07AmbiguousAnswers(t *testing.T) {
 		})
 		o := testOptions(t, nil)
 		o.SpoolDir, o.Addresses = dir, []string{"es"}
-		o.Transport = &watch{next: es, under: make(map[string]bool)}
+		o.Transport = newWatch(es)
 		o.Encoder.Interval = time.Second
 		s, err := New(t.Context(), o)
 		if err != nil {
@@ -417,7 +417,7 @@ func TestD07AmbiguousAnswers(t *testing.T) {
 func TestSameBytes(t *testing.T) {
 	es := estest.New()
 	es.OnBulk(times(4, estest.Fault{Apply: 3, Reset: true}))
-	w := &watch{next: es, under: make(map[string]bool)}
+	w := newWatch(es)
 	o := testOptions(t, nil)
 	o.Addresses, o.Transport = []string{"es"}, w
 	s, stop := start(t, o)
@@ -571,11 +571,14 @@ func TestD09Blackhole(t *testing.T) {
 			es := estest.New()
 			var swallows atomic.Bool
 			var conns openConns
+			var stuck atomic.Int64
 			p := newPipes()
 			transport, stop := p.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if swallows.Load() {
 					io.Copy(io.Discard, r.Body)
+					stuck.Add(1)
 					<-r.Context().Done()
+					stuck.Add(-1)
 					return
 				}
 				es.ServeHTTP(w, r)
@@ -587,13 +590,20 @@ func TestD09Blackhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			go s.Run(context.Background())
-			r := swallow(s, testInterval, time.Hour, func() {
-				conns.reset()
-				swallows.Store(true)
-			}, func() { swallows.Store(false) }, conns.reset)
+			// Mended in all moments of what the agent does meanwhile.
+			var r swallowed
+			for range 20 {
+				x := swallow(s, testInterval, time.Minute+rand.N(2*time.Minute), func() { swallows.Store(true) },
+					func() { swallows.Store(false) }, func() int { return int(stuck.Load()) })
+				x.Recovery, x.Stuck = max(r.Recovery, x.Recovery), max(r.Stuck, x.Stuck)
+				r = x
+			}
 			s.Close()
 			stop()
 			exact(t, es, r.Stats)
+			if conns.most > maxLanes+1 {
+				t.Errorf("%d connections", conns.most)
+			}
 			silent = check(t, r, goal)
 		})
 	})
@@ -793,7 +803,7 @@ func TestD12PartialFailures(t *testing.T) {
 		stored[id]++
 		return estest.Refusal{}
 	})
-	w := &watch{next: es, under: make(map[string]bool)}
+	w := newWatch(es)
 	o := testOptions(t, nil)
 	o.Addresses, o.Transport = []string{"es"}, w
 	s, stop := start(t, o)
@@ -823,18 +833,20 @@ func TestD17TooLarge(t *testing.T) {
 	for _, docs := range []int{100, 500, maxDocs} {
 		es := estest.New()
 		es.Limit(64 << 10)
-		o := testOptions(t, es)
+		w := newWatch(es)
+		o := testOptions(t, nil)
+		o.Addresses, o.Transport = []string{"es"}, w
 		s, stop := start(t, o)
 		load := newLoad(docs)
 		load.tick(s)
 		eventually(t, "everything is settled", func() bool { v := s.Stats(); return v.Batches >= 1 && v.Pending == 0 })
-		first := s.Stats()
+		refused, accepted := w.statuses[413], w.statuses[200]
 		sizes := 0
 		for _, d := range es.Documents() {
 			sizes += len(d.Source) + 90
 		}
 		load.tick(s)
-		eventually(t, "everything is settled", func() bool { return s.Stats().Pending == 0 && s.Stats().Sampled == 2*int64(docs) })
+		eventually(t, "everything is settled", func() bool { return s.Stats().Pending == 0 && s.Stats().Sampled >= 2*int64(docs) })
 		v := s.Stats()
 		stop()
 		exact(t, es, v)
@@ -842,14 +854,265 @@ func TestD17TooLarge(t *testing.T) {
 		for n := docs; n > 1; n /= 2 {
 			log++
 		}
-		// What has to be sent is sent in pieces between the limit and a half of it.
-		need := sizes/(64<<10) + 1
-		again := v.Requests - first.Requests
-		refused := first.Requests - again
-		if refused > 2*int64(log) || again > 2*int64(need) || first.Retried != 0 {
-			t.Errorf("%d documents: %d requests refused, 2·log2 n is %d; %d requests for %d times the limit", docs, refused, 2*log, again, need)
+		least := sizes/(64<<10) + 1
+		later := w.statuses[413] - refused
+		if refused > 2*log || later > 2 || accepted > 2*least+1 || v.Retried != 0 {
+			t.Errorf("%d documents: %d requests refused, 2·log2 n is %d, then %d; %d accepted of %d times the limit", docs, refused, 2*log, later, accepted, least)
 		}
-		found = append(found, fmt.Sprintf("%d documents: %d refused (2·log2 n is %d), %d accepted where %d is the least, the next batch %d refused", docs, refused, 2*log, again, need, again-again))
+		found = append(found, fmt.Sprintf("%d documents: %d refused (2·log2 n is %d), %d accepted, of which %d have to be; of the next batch %d refused", docs, refused, 2*log, accepted, least, later))
 	}
 	row.Result("%s", strings.Join(found, "; "))
+}
+
+// dns is a name server for one name, which knows its address or doesn't.
+type dns struct {
+	conn net.PacketConn
+
+	mu      sync.Mutex // guards what follows
+	address [4]byte    // 0.0.0.0 while there is no such name
+	asked   int
+}
+
+func newDNS(t *testing.T) *dns {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &dns{conn: conn}
+	var wg sync.WaitGroup
+	wg.Go(d.serve)
+	t.Cleanup(func() {
+		conn.Close()
+		wg.Wait()
+	})
+	return d
+}
+
+// resolver is a resolver that asks d and nobody else.
+func (d *dns) resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", d.conn.LocalAddr().String())
+	}}
+}
+
+func (d *dns) set(a, b, c, e byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.address = [4]byte{a, b, c, e}
+}
+
+// serve answers questions for A records (RFC 1035, 4.1): each with the question itself, the
+// flags of an answer, and the one record if there is one.
+func (d *dns) serve() {
+	question := make([]byte, 512)
+	for {
+		n, from, err := d.conn.ReadFrom(question)
+		if err != nil {
+			return
+		}
+		if n < 12 {
+			continue
+		}
+		end := 12 // of the question: a name, a type and a class
+		for end < n && question[end] != 0 {
+			end += int(question[end]) + 1
+		}
+		end += 5
+		if end > n {
+			continue
+		}
+		d.mu.Lock()
+		address := d.address
+		d.asked++
+		d.mu.Unlock()
+		answer := append([]byte(nil), question[:end]...)
+		copy(answer[6:12], make([]byte, 6)) // no records
+		answer[2], answer[3] = 0x81, 0x80
+		switch isA := question[end-3] == 1; {
+		case address == [4]byte{}:
+			answer[3] |= 3 // no such name
+		case isA:
+			answer[7] = 1
+			answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4) // the name above, A, IN, no time to live
+			answer = append(answer, address[:]...)
+		}
+		d.conn.WriteTo(answer, from)
+	}
+}
+
+// TestD18Names: a name that isn't there, then is, and then is of another machine.
+func TestD18Names(t *testing.T) {
+	row := faults.Start(t, "D18")
+	rounds := 1
+	if row.Full() {
+		rounds = 20
+	}
+	es := estest.New()
+	names := newDNS(t)
+	o := testOptions(t, nil)
+	o.resolver = names.resolver()
+	listen := func(address string) (*http.Server, string) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: es}
+		go srv.Serve(l)
+		return srv, l.Addr().String()
+	}
+	old, address := listen("127.0.0.1:0")
+	defer func() { old.Close() }()
+	_, port, _ := net.SplitHostPort(address)
+	o.Addresses = []string{"http://elastic.example:" + port}
+	s, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.lanes.phase = 0
+	go s.Run(context.Background())
+	load := newLoad(10)
+	var worst [2]time.Duration
+	delivered := func(which int) {
+		t.Helper()
+		begin := time.Now()
+		eventually(t, "everything is delivered", func() bool { return s.Stats().Pending == 0 })
+		worst[which] = max(worst[which], time.Since(begin))
+	}
+	for n := range rounds {
+		names.set(0, 0, 0, 0)
+		old.Close() // so that a connection has to be made
+		load.tick(s)
+		eventually(t, "the trouble is told", func() bool { return strings.Contains(s.Stats().Trouble, "no such host") })
+		time.Sleep(time.Second + rand.N(time.Second))
+		if s.Stats().Held {
+			t.Error("it is held")
+		}
+		old, _ = listen("127.0.0.1:" + port)
+		names.set(127, 0, 0, 1)
+		delivered(0)
+
+		// The server moves: what was at the old address is gone.
+		old.Close()
+		load.tick(s)
+		eventually(t, "the trouble is told", func() bool { return s.Stats().Trouble != "" })
+		time.Sleep(time.Second + rand.N(time.Second))
+		next, _ := listen(fmt.Sprintf("127.0.1.%d:%s", n+1, port))
+		names.set(127, 0, 1, byte(n+1))
+		delivered(1)
+		old = next
+	}
+	v := s.Stats()
+	exact(t, es, v)
+	if max(worst[0], worst[1]) > 10*time.Second {
+		t.Errorf("delivered after %v", worst)
+	}
+	row.Result("delivered %.1f s after a name was there at last, %.1f s after it was of another address (the agent's own waits, a name server of the test behind its resolver)", worst[0].Seconds(), worst[1].Seconds())
+}
+
+// TestD19BadLine: a second of round trip, pieces of a kilobyte of which one in five is held up
+// as if it had been lost: netem, which most kernels of CI haven't got, would lose and disorder
+// packets below TCP, and TCP makes such delays of it. In fake time; the full form is over TCP
+// in real time.
+func TestD19BadLine(t *testing.T) {
+	row := faults.Start(t, "D19")
+	const docs = 500 // a second
+	lossy := func(l *line) {
+		l.latency, l.piece = 500*time.Millisecond, 1448
+		l.stall = func() time.Duration {
+			if rand.N(5) > 0 {
+				return 0
+			}
+			lost := time.Second // until it is sent again, twice as long if that is lost, too
+			for rand.N(5) == 0 && lost < 8*time.Second {
+				lost *= 2
+			}
+			return lost
+		}
+	}
+	run := func(t *testing.T, o Options, es *estest.Server, backlog, live int) (rate float64, late time.Duration, v Stats) {
+		var l ledger
+		l.watch(es)
+		o.Encoder.Interval = time.Second
+		load := newLoad(docs)
+		tick := func(s *Shipper) {
+			load.slot += int64(outageInterval - testInterval)
+			load.tick(s)
+		}
+		// What waits is there already when the agent starts.
+		addresses := o.Addresses
+		o.Addresses = nil
+		s, err := New(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range backlog {
+			tick(s)
+			s.store()
+		}
+		s.Close()
+		o.Addresses = addresses
+		if s, err = New(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		go s.Run(context.Background())
+		for n := range live {
+			tick(s)
+			time.Sleep(time.Second)
+			if ms, _ := l.latest(); n > 10 {
+				late = max(late, time.Duration(load.slot/1e6-ms)*time.Millisecond)
+			}
+		}
+		for end := time.Now().Add(10 * time.Minute); s.Stats().Pending > 0 && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		v = s.Stats()
+		rate = float64(v.Indexed) / time.Since(begin).Seconds()
+		v.Sampled += v.Found // of the run before
+		s.Close()
+		return rate, late, v
+	}
+	var rate float64
+	var late time.Duration
+	var v Stats
+	var how string
+	es := estest.New()
+	es.KeepIDs()
+	dir := t.TempDir()
+	if row.Full() {
+		how = "over TCP"
+		srv := &http.Server{Handler: es}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go srv.Serve(l)
+		defer srv.Close()
+		var there, back line
+		lossy(&there)
+		lossy(&back)
+		o := testOptions(t, nil)
+		o.SpoolDir, o.Addresses = dir, []string{proxy(t, l.Addr().String(), &there, &back)}
+		rate, late, v = run(t, o, es, 600, 600)
+	} else {
+		how = "in fake time"
+		synctest.Test(t, func(t *testing.T) {
+			var conns openConns
+			p := newPipes()
+			lossy(&p.there)
+			lossy(&p.back)
+			transport, stop := p.serve(es, &conns)
+			o := testOptions(t, nil)
+			o.SpoolDir, o.Addresses, o.Transport = dir, []string{"es"}, transport
+			rate, late, v = run(t, o, es, 120, 60)
+			stop()
+		})
+	}
+	exact(t, es, v)
+	if rate < docs {
+		t.Errorf("%.0f documents a second while %d come: %+v", rate, docs, v)
+	}
+	row.Result("%s: %.0f documents a second of %d that come in one, %d requests of which %d came to nothing; the newest that is there is %.1f s old at most; 0 of %d lost, 0 twice. The stand-in for netem, which this kernel may not have",
+		how, rate, docs, v.Requests, v.Retried, late.Seconds(), v.Sampled)
 }

@@ -141,14 +141,6 @@ func (o *openConns) state(_ net.Conn, s http.ConnState) {
 	}
 }
 
-// reset forgets the past, and returns how many there were at most.
-func (o *openConns) reset() (most int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	most, o.most = o.most, o.n
-	return most
-}
-
 // serve serves h on the pipes and returns the agent's own transport over them. stop ends both.
 func (p *pipes) serve(h http.Handler, conns *openConns) (_ *http.Transport, stop func()) {
 	srv := &http.Server{Handler: h, ConnState: conns.state}

@@ -108,11 +108,17 @@ func (l *lanes) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		now := time.Now()
-		if !now.Before(l.waitUntil) && l.ensureTemplate(ctx) {
-			l.start(attempts, now)
+		wait := time.Until(l.waitUntil)
+		if wait <= 0 {
+			if l.ensureTemplate(ctx) {
+				now := time.Now()
+				l.start(attempts, now)
+				wait = l.nextTurn(now)
+			} else {
+				wait = time.Until(l.waitUntil)
+			}
 		}
-		timer.Reset(l.nextTurn(now))
+		timer.Reset(max(0, wait))
 		select {
 		case <-ctx.Done():
 		case r := <-l.results:
@@ -404,9 +410,6 @@ func (l *lanes) report() {
 // nextTurn returns how long nothing has to be done unless something comes in. now is the
 // time by which start decided: what was not due then has to be found here.
 func (l *lanes) nextTurn(now time.Time) time.Duration {
-	if l.waitUntil.After(now) {
-		return l.waitUntil.Sub(now)
-	}
 	next := time.Minute
 	for _, m := range l.memos {
 		if d := m.notBefore.Sub(now); d > 0 {

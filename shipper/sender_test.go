@@ -593,6 +593,10 @@ func TestBudgetProof(t *testing.T) {
 	}
 }
 
+func newWatch(next http.RoundTripper) *watch {
+	return &watch{next: next, under: make(map[string]bool), statuses: make(map[int]int)}
+}
+
 // watch notes what is under way at once.
 type watch struct {
 	next http.RoundTripper
@@ -602,6 +606,7 @@ type watch struct {
 	most     int
 	twice    bool
 	sequence []string
+	statuses map[int]int
 }
 
 func (w *watch) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -620,6 +625,9 @@ func (w *watch) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := w.next.RoundTrip(r)
 	w.mu.Lock()
 	delete(w.under, key)
+	if err == nil {
+		w.statuses[res.StatusCode]++
+	}
 	w.mu.Unlock()
 	return res, err
 }
@@ -641,7 +649,7 @@ func TestDrain(t *testing.T) {
 		}
 		return estest.Fault{Delay: time.Duration(rand.N(5)) * time.Millisecond, Apply: estest.All}
 	})
-	w := &watch{next: es, under: make(map[string]bool)}
+	w := newWatch(es)
 	o.Addresses, o.Transport = []string{"es"}, w
 	s, _ = start(t, o)
 	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 180 })

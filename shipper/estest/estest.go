@@ -339,6 +339,12 @@ func (s *Server) serveBulk(w http.ResponseWriter, r *http.Request) {
 				f.Flush()
 			}
 		}
+	case strings.Contains(r.Header.Get("Accept-Encoding"), "gzip"): // as http.compression does
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(status)
+		z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // fails for an unknown level only
+		z.Write(answer)
+		z.Close()
 	default:
 		w.WriteHeader(status)
 		w.Write(answer)
