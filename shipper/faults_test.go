@@ -449,7 +449,33 @@ func runServer() {
 		os.Exit(1)
 	}
 	fmt.Println(l.Addr())
-	http.Serve(l, estest.New())
+	es := estest.New()
+	es.KeepIDs()
+	http.Serve(l, es)
+}
+
+// startServer starts a fake in a process of its own, which stop kills.
+func startServer(t testing.TB) (address string, stop func(), p *os.Process) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fakeServer+"=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	address, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		stop()
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(address), stop, cmd.Process
 }
 
 // swallowed is what became of an agent whose server swallowed everything for a while.
@@ -608,25 +634,8 @@ func TestD09Blackhole(t *testing.T) {
 		})
 	})
 	t.Run("stopped", func(t *testing.T) {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), fakeServer+"=1")
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			cmd.Process.Kill()
-			cmd.Wait()
-		}()
-		address, err := bufio.NewReader(out).ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		address = strings.TrimSpace(address)
+		address, stop, server := startServer(t)
+		defer stop()
 		_, port, _ := net.SplitHostPort(address)
 		number, _ := strconv.Atoi(port)
 		o := testOptions(t, nil)
@@ -642,7 +651,7 @@ func TestD09Blackhole(t *testing.T) {
 		defer s.Close()
 		s.lanes.phase = 0
 		go s.Run(context.Background())
-		r := swallow(s, interval, long, func() { cmd.Process.Signal(syscall.SIGSTOP) }, func() { cmd.Process.Signal(syscall.SIGCONT) },
+		r := swallow(s, interval, long, func() { server.Signal(syscall.SIGSTOP) }, func() { server.Signal(syscall.SIGCONT) },
 			func() int { return sockets(number) })
 		stopped = check(t, r, goal)
 	})

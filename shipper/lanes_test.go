@@ -294,7 +294,7 @@ func TestLanesNeverRest(t *testing.T) {
 				case "forbidden":
 					return estest.Fault{Status: 403}
 				case "lossy":
-					if r.IntN(2) == 0 {
+					if rand.IntN(2) == 0 {
 						return estest.Fault{Apply: estest.All, Reset: true}
 					}
 				}
@@ -311,7 +311,7 @@ func TestLanesNeverRest(t *testing.T) {
 					return estest.Refusal{Status: 403, Type: "cluster_block_exception"}
 				case state == "mapped wrongly":
 					return estest.Refusal{Status: 400, Type: "document_parsing_exception"}
-				case state == "rejecting" && r.IntN(10) == 0:
+				case state == "rejecting" && rand.IntN(10) == 0:
 					return estest.Refusal{Status: 429, Type: "es_rejected_execution_exception"}
 				}
 				return estest.Refusal{}

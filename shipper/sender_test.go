@@ -216,6 +216,8 @@ func TestAgain(t *testing.T) {
 	f("answer cut short", 10, estest.Fault{Apply: all, Status: 200, Body: `{"errors":false,"items":[{"create":{"sta`})
 	f("garbage", 0, estest.Fault{Status: 200, Body: "\x00\xff"})
 	f("empty", 10, estest.Fault{Apply: all, Status: 200})
+	f("one item less", 10, estest.Fault{Items: -1})
+	f("one item more", 10, estest.Fault{Items: 1})
 	f("fewer items", 10, estest.Fault{Apply: all, Status: 200, Body: `{"errors":false,"items":[]}`})
 	f("429", 0, estest.Fault{Status: 429})
 	f("503", 0, estest.Fault{Status: 503, Body: `{"error":{"type":"unavailable_shards_exception","reason":"x"},"status":503}`})
@@ -244,6 +246,69 @@ func TestAgainOverTCP(t *testing.T) {
 	}
 	f("reset", estest.Fault{Apply: estest.All, Reset: true})
 	f("truncated", estest.Fault{Apply: estest.All, Truncate: true})
+	f("longer than its Content-Length", estest.Fault{Longer: 10})
+}
+
+// TestSlowLoris: a server that reads and answers byte by byte is slow, and no more than that.
+func TestSlowLoris(t *testing.T) {
+	es := estest.New()
+	es.Read(2000)
+	es.OnBulk(func(int, int) estest.Fault { return estest.Fault{Drip: time.Millisecond} })
+	srv := httptest.NewServer(es)
+	defer srv.Close()
+	o := testOptions(t, nil)
+	o.Addresses = []string{srv.URL}
+	s, _ := start(t, o)
+	newLoad(10).tick(s)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 10 })
+	audit(t, es, 10)
+	if v := s.Stats(); v.Requests != 1 || v.DuplicatesExpected != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestFailureStore: what Elasticsearch takes into its failure store is delivered, and told.
+func TestFailureStore(t *testing.T) {
+	es := estest.New()
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		return estest.Refusal{FailureStore: bytes.Contains(source, []byte(`"web.7"`))}
+	})
+	s, _ := start(t, testOptions(t, es))
+	newLoad(10).tick(s)
+	eventually(t, "everything is settled", func() bool { return s.Stats().Pending == 0 })
+	balance(t, s)
+	audit(t, es, 9)
+	if v := s.Stats(); v.FailureStore != 1 || es.FailureStore() != 1 || v.Indexed != 10 || v.Dead != 0 || !v.Degraded {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestRollOver shows why the shipper names the indices itself: behind an alias that is rolled
+// over between two attempts, the same bytes are stored twice. An index of the day isn't one.
+func TestRollOver(t *testing.T) {
+	f := func(alias string, want int) {
+		t.Helper()
+		es := estest.New()
+		es.OnBulk(func(n, _ int) estest.Fault {
+			return estest.Fault{Apply: estest.All, Reset: n == 0}
+		})
+		gone := &away{next: es}
+		o := testOptions(t, nil)
+		o.Addresses, o.Transport = []string{"es"}, roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/_bulk" && gone.tried.Add(1) == 2 {
+				es.RollOver(alias)
+			}
+			return gone.RoundTrip(r)
+		})
+		s, _ := start(t, o)
+		newLoad(10).tick(s)
+		eventually(t, "everything is settled", func() bool { return s.Stats().Pending == 0 })
+		if n := es.Len(); n != want {
+			t.Errorf("%d documents after a rollover of %s, want %d", n, alias, want)
+		}
+	}
+	f("cadvisor", 10)
+	f("cadvisor-2026.03.01", 20)
 }
 
 // TestNothingListens: one of two nodes is down, then both are, then one comes back.
@@ -303,6 +368,7 @@ func TestHold(t *testing.T) {
 	f("405", "check host, port and path", estest.Fault{Status: 405})
 	f("redirect", "redirects elsewhere", estest.Fault{Status: 301, Header: map[string]string{"Location": "https://elsewhere/"}})
 	f("407", "proxy", estest.Fault{Status: 407})
+	f("web page", "sends a web page", estest.Fault{Status: 200, Body: "\n<!doctype html><title>Log in</title>"})
 	f("cluster block", "blocked for writing", estest.Fault{Status: 403, Body: `{"error":{"type":"cluster_block_exception","reason":"x"}}`})
 }
 
@@ -400,6 +466,55 @@ func TestDeadLetter(t *testing.T) {
 	if len(bodies) != 1 || strings.Count(bodies[0], "\n") != 2 || !strings.Contains(bodies[0], `"web.7"`) ||
 		!strings.HasPrefix(bodies[0], `{"create":`) || !strings.HasPrefix(reasons[0], "document_parsing_exception: field [x] is ") {
 		t.Errorf("%q %q", bodies, reasons)
+	}
+}
+
+// TestDeadLetterReasons: each document's own reason is in the file with it.
+func TestDeadLetterReasons(t *testing.T) {
+	es := estest.New()
+	long := strings.Repeat("very long ", 100)
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		switch {
+		case bytes.Contains(source, []byte(`"web.7"`)), bytes.Contains(source, []byte(`"web.9"`)):
+			return estest.Refusal{Status: 400, Type: "document_parsing_exception", Reason: "field [x]"}
+		case bytes.Contains(source, []byte(`"web.8"`)):
+			return estest.Refusal{Status: 400, Type: "illegal_argument_exception", Reason: long}
+		}
+		return estest.Refusal{}
+	})
+	o := testOptions(t, es)
+	s, stop := start(t, o)
+	newLoad(40).tick(s)
+	eventually(t, "it is settled", func() bool { v := s.Stats(); return v.GapsIndexed == 1 && v.Pending == 0 })
+	stop()
+	bodies, reasons := deadLetters(t, o)
+	if len(bodies) != 1 || strings.Count(bodies[0], "\n") != 6 || reasons[0] != "document_parsing_exception: field [x]" {
+		t.Fatalf("%q %q", bodies, reasons)
+	}
+	dir := filepath.Join(o.SpoolDir, deadDir)
+	b, err := os.ReadFile(filepath.Join(dir, names(t, dir)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "1 3\tdocument_parsing_exception: field [x]\n2\tillegal_argument_exception: " + long[:511-len("illegal_argument_exception: ")] + "\n"
+	if got := string(z.Extra); got[:2] != "SG" || got[4:] != want || int(got[2])|int(got[3])<<8 != len(want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestReasonsFit: what is too much for a header's extra field is left out, by whole lines.
+func TestReasonsFit(t *testing.T) {
+	var r reasons
+	for i := range 500 {
+		r.add(i, fmt.Sprintf("%0300d", i))
+	}
+	extra := r.appendExtra(nil, r.documents())
+	if len(extra) > 1<<16-1 || len(extra) < 1<<16-400 || extra[len(extra)-1] != '\n' {
+		t.Errorf("%d bytes", len(extra))
 	}
 }
 

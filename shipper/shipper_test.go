@@ -405,9 +405,9 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkDrain sends stored batches of a hundred documents to a server that does
-// nothing with them, and acknowledges them.
-func BenchmarkDrain(b *testing.B) {
+// BenchmarkDelivery sends one stored batch after the other, each of a hundred documents, to a
+// server that does nothing with them, and acknowledges them.
+func BenchmarkDelivery(b *testing.B) {
 	answer := []byte(`{"errors":false,"items":[` + strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, 100), ",") + `]}`)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Elastic-Product", "Elasticsearch")
