@@ -69,9 +69,9 @@ type verdict struct {
 	sentence   string
 	retryAfter time.Duration
 	// items tells that statuses of single documents decided, refusals that too many of
-	// them were refused for good.
-	items, refusals bool
-	took            time.Duration
+	// them were refused for good, unsent that there was nothing that could be sent.
+	items, refusals, unsent bool
+	took                    time.Duration
 }
 
 // attempt sends one batch and settles it. Its memory is reused from batch to batch; it
@@ -112,7 +112,7 @@ func (a *attempt) run(ctx context.Context, e *entry, m *memo, healthy bool) (v v
 		// One batch is what a damaged file costs.
 		a.spool.discard(e)
 		a.counts.fail(fmt.Sprintf("batch %s: %v", e.batchName, err))
-		return verdict{fate: delivered}
+		return verdict{fate: delivered, unsent: true}
 	}
 
 	a.problems, a.patient, a.refused, a.lone = a.problems[:0], healthy, 0, 0

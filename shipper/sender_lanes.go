@@ -272,6 +272,9 @@ func (l *lanes) settle(r result) {
 	}
 	if v.fate == delivered {
 		delete(l.memos, r.entry.seq)
+		if v.unsent {
+			return
+		}
 		delete(l.blocked, r.entry.day())
 		l.delivered++
 		l.adapt(v.took)
