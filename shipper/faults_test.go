@@ -1103,7 +1103,7 @@ func TestD19BadLine(t *testing.T) {
 		lossy(&back)
 		o := testOptions(t, nil)
 		o.SpoolDir, o.Addresses = dir, []string{proxy(t, l.Addr().String(), &there, &back)}
-		rate, late, v = run(t, o, es, 600, 600)
+		rate, late, v = run(t, o, es, 400, 300)
 	} else {
 		how = "in fake time"
 		synctest.Test(t, func(t *testing.T) {

@@ -506,6 +506,31 @@ func TestDeadLetterReasons(t *testing.T) {
 	}
 }
 
+// TestDeadBudget: the dead-letter directory has a budget of its own, and the newest letters.
+func TestDeadBudget(t *testing.T) {
+	es := estest.New()
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		if bytes.Contains(source, []byte(`"web.7"`)) {
+			return estest.Refusal{Status: 400, Type: "document_parsing_exception"}
+		}
+		return estest.Refusal{}
+	})
+	o := testOptions(t, es)
+	o.DeadBytes = 16 << 10
+	s, stop := start(t, o)
+	l := newLoad(20)
+	for i := range 10 {
+		l.tick(s)
+		eventually(t, "it is settled", func() bool { v := s.Stats(); return v.Dead == int64(i+1) && v.Pending == 0 })
+	}
+	stop()
+	newest := time.Unix(0, l.slot).UTC().Format("2006-01-02T15:04:05")
+	bodies, _ := deadLetters(t, o)
+	if n := len(bodies); n == 0 || n > 4 || !strings.Contains(bodies[n-1], newest) {
+		t.Errorf("%d letters in 16 KiB, the last: %q", n, bodies[max(0, n-1):])
+	}
+}
+
 // TestReasonsFit: what is too much for a header's extra field is left out, by whole lines.
 func TestReasonsFit(t *testing.T) {
 	var r reasons
