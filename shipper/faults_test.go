@@ -544,7 +544,7 @@ func runBlackhole(dir string) {
 	o := Options{SpoolDir: dir, Addresses: []string{address}, Encoder: EncoderOptions{Interval: testInterval}}
 	interval, long := 10*time.Second, 2*time.Minute
 	if os.Getenv("SHIPPER_TEST_FULL") == "" {
-		o.timeouts, interval, long = hasty(), 500*time.Millisecond, 4*time.Second
+		o.timeouts, interval, long = hasty(), 1500*time.Millisecond, 5*time.Second
 	}
 	s, err := New(context.Background(), o)
 	check(err)
@@ -642,7 +642,7 @@ func TestD09Blackhole(t *testing.T) {
 		o.Addresses = []string{address}
 		interval, long := 10*time.Second, 2*time.Minute
 		if !row.Full() {
-			o.timeouts, interval, long = hasty(), 500*time.Millisecond, 4*time.Second
+			o.timeouts, interval, long = hasty(), 1500*time.Millisecond, 5*time.Second
 		}
 		s, err := New(t.Context(), o)
 		if err != nil {

@@ -296,7 +296,7 @@ func TestRollOver(t *testing.T) {
 		o := testOptions(t, nil)
 		o.Addresses, o.Transport = []string{"es"}, roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/_bulk" && gone.tried.Add(1) == 2 {
-				es.RollOver(alias)
+				es.Alias(alias, alias+"-000002")
 			}
 			return gone.RoundTrip(r)
 		})

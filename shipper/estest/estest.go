@@ -9,10 +9,11 @@
 package estest
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,7 +85,7 @@ type Server struct {
 	bytesPerSecond  int
 	authorization   string
 	noProduct       bool
-	generations     map[string]int // by alias, how often it was rolled over
+	behind          map[string]string // the indices behind names that are aliases
 
 	docs       map[key]struct{}
 	order      []Document
@@ -107,11 +108,11 @@ type key struct {
 // New returns an empty server.
 func New() *Server {
 	return &Server{
-		docs:        make(map[key]struct{}),
-		templates:   make(map[string]json.RawMessage),
-		mapped:      make(map[string]bool),
-		names:       make(map[string]string),
-		generations: make(map[string]int),
+		docs:      make(map[key]struct{}),
+		templates: make(map[string]json.RawMessage),
+		mapped:    make(map[string]bool),
+		names:     make(map[string]string),
+		behind:    make(map[string]string),
 	}
 }
 
@@ -137,10 +138,10 @@ func (s *Server) OnTemplate(statuses map[string]int) { s.set(func() { s.template
 // ForbidTemplates has requests for templates answered 403, and those for mappings not.
 func (s *Server) ForbidTemplates() { s.set(func() { s.forbidTemplates = true }) }
 
-// RollOver has documents for that name go to a new index from now on, as if it were an alias
-// that is rolled over, or a data stream: Elasticsearch has no objection there to an _id that
-// the index before has.
-func (s *Server) RollOver(name string) { s.set(func() { s.generations[name]++ }) }
+// Alias has documents for the index name go to another one from now on, as an alias or a
+// data stream does. If it is rolled over, that is called again with another index, which has
+// no objection to an _id that the one before has.
+func (s *Server) Alias(name, index string) { s.set(func() { s.behind[name] = index }) }
 
 // Read has requests read at that pace, in bytes per second; 0 for at once.
 func (s *Server) Read(bytesPerSecond int) { s.set(func() { s.bytesPerSecond = bytesPerSecond }) }
@@ -185,6 +186,16 @@ func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.docs)
+}
+
+// Forget deletes a document, as a server does that crashes before it has written it down.
+func (s *Server) Forget(index, id string) {
+	s.set(func() {
+		k := key{index: index}
+		base64.RawURLEncoding.Decode(k.id[:], []byte(id))
+		delete(s.docs, k)
+		s.order = slices.DeleteFunc(s.order, func(d Document) bool { return d.Index == index && d.ID == id })
+	})
 }
 
 // FailureStore returns the number of documents in the failure store.
@@ -388,8 +399,8 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, body []byte, err
 	n := s.requests
 	s.requests++
 	switch {
-	case r.Context().Err() != nil:
-		panic(http.ErrAbortHandler) // it was given up while it was being read
+	case errors.Is(err, errGone):
+		panic(http.ErrAbortHandler)
 	case err != nil:
 		s.violate("body: %v", err)
 		fail(w, 400, "parse_exception", err.Error())
@@ -421,8 +432,12 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, body []byte, err
 	if fault.Status == 0 && !fault.Reset && !fault.Truncate {
 		fault.Apply = All
 	}
-	return fault, s.apply(body, fault.Apply, fault.Items)
+	where := strings.Contains(r.URL.Query().Get("filter_path"), "items.*._index")
+	return fault, s.apply(body, fault.Apply, fault.Items, where)
 }
+
+// errGone means that the client went away within its request, which breaks no contract.
+var errGone = errors.New("the rest of the body didn't come")
 
 // body reads the request as Netty does: one gzip member, and nothing is said of what
 // follows it, which is why it is a violation here.
@@ -433,10 +448,14 @@ func (s *Server) body(r *http.Request) ([]byte, error) {
 		raw = &slowReader{r, s.bytesPerSecond}
 	}
 	s.mu.Unlock()
-	if r.Header.Get("Content-Encoding") != "gzip" {
-		return io.ReadAll(raw)
+	sent, err := io.ReadAll(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errGone, err)
 	}
-	in := bufio.NewReader(raw)
+	if r.Header.Get("Content-Encoding") != "gzip" {
+		return sent, nil
+	}
+	in := bytes.NewReader(sent)
 	z, err := gzip.NewReader(in)
 	if err != nil {
 		return nil, err
@@ -446,7 +465,7 @@ func (s *Server) body(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rest, _ := io.Copy(io.Discard, in); rest > 0 {
+	if rest := in.Len(); rest > 0 {
 		return nil, fmt.Errorf("%d bytes after the gzip member are lost", rest)
 	}
 	return body, nil
@@ -467,8 +486,8 @@ func (s *slowReader) Read(p []byte) (int, error) {
 }
 
 // apply stores the first limit documents of the body and returns the answer, with so many
-// items too many, or too few.
-func (s *Server) apply(body []byte, limit, wrong int) []byte {
+// items too many, or too few. where has it name the index of each.
+func (s *Server) apply(body []byte, limit, wrong int, where bool) []byte {
 	failed := false
 	items := make([]string, 0, len(body)/256)
 	for rest := body; len(rest) > 0; {
@@ -493,6 +512,9 @@ func (s *Server) apply(body []byte, limit, wrong int) []byte {
 		case r.Status != 201:
 			failed = true
 			item = fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q,"reason":%q}}}`, r.Status, r.Type, r.Reason)
+		}
+		if where {
+			item = fmt.Sprintf(`{"create":{"_index":%q,%s`, cmp.Or(s.behind[string(index)], string(index)), item[len(`{"create":{`):])
 		}
 		items = append(items, item)
 	}
@@ -537,9 +559,7 @@ func (s *Server) create(name, id, source []byte) Refusal {
 			s.violate("index %q", index)
 		}
 	}
-	if n := s.generations[index]; n > 0 {
-		index = fmt.Sprintf("%s-%06d", index, n+1)
-	}
+	index = cmp.Or(s.behind[index], index)
 	if s.item != nil {
 		if r := s.item(index, string(id), source); r.FailureStore {
 			s.failed++

@@ -57,10 +57,10 @@ func TestOnce(t *testing.T) {
 	if s.Len() != 4 || len(s.Documents()) != 3 || len(s.Violations()) != 0 {
 		t.Errorf("%d documents, %d sources, %v", s.Len(), len(s.Documents()), s.Violations())
 	}
-	s.RollOver("cadvisor-2026.03.01")
+	s.Alias("cadvisor-2026.03.01", "behind")
 	answer(t, s, b)
 	if s.Len() != 7 {
-		t.Errorf("%d documents after a rollover", s.Len())
+		t.Errorf("%d documents behind an alias", s.Len())
 	}
 }
 
