@@ -199,11 +199,13 @@ func TestPoisonBatch(t *testing.T) {
 			t.Errorf("others came after up to %v: %+v", late, v)
 		}
 		tried := 0
+		w.mu.Lock()
 		for _, body := range w.sequence {
 			if body == w.sequence[0] {
 				tried++
 			}
 		}
+		w.mu.Unlock()
 		if most := int(time.Since(begin)/time.Minute)*4 + 20; tried > most || tried < 5 {
 			t.Errorf("it was tried %d times in %v", tried, time.Since(begin))
 		}
