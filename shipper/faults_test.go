@@ -233,15 +233,12 @@ func TestD05Outage(t *testing.T) {
 	}
 	settled := func() outageReply {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
-			r := put(0)
-			if r.Stats.Pending == 0 {
-				return r
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("not settled: %+v", r.Stats)
-			}
-		}
+		var r outageReply
+		within(t, 30*time.Minute, "everything is settled", func() bool {
+			r = put(0)
+			return r.Stats.Pending == 0
+		})
+		return r
 	}
 
 	// What it takes when all is well, with a burst that uses all lanes.
@@ -319,7 +316,7 @@ func TestD06OverBudget(t *testing.T) {
 		t.Errorf("%d bytes are used of %d", v.SpoolBytes, budget)
 	}
 	gone.is.Store(false)
-	eventually(t, "everything is settled", func() bool { v := s.Stats(); return v.Pending == 0 && v.SpoolBatches == 0 })
+	within(t, 10*time.Minute, "everything is settled", func() bool { v := s.Stats(); return v.Pending == 0 && v.SpoolBatches == 0 })
 	v := s.Stats()
 	complain(t, es)
 	l.mu.Lock()
@@ -820,7 +817,7 @@ func TestD12PartialFailures(t *testing.T) {
 	for range batches {
 		load.tick(s)
 	}
-	eventually(t, "everything is settled", func() bool { v := s.Stats(); return v.Batches == int64(batches) && v.Pending == 0 })
+	within(t, 10*time.Minute, "everything is settled", func() bool { v := s.Stats(); return v.Batches == int64(batches) && v.Pending == 0 })
 	v := s.Stats()
 	stop()
 	exact(t, es, v)

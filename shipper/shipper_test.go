@@ -135,7 +135,13 @@ func start(t testing.TB, o Options) (s *Shipper, stop func()) {
 // eventually waits for the condition.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(2 * time.Millisecond) {
+	within(t, 20*time.Second, what, f)
+}
+
+// within is eventually for what may take longer.
+func within(t testing.TB, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !f(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("never: " + what)
 		}
