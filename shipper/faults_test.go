@@ -1010,7 +1010,7 @@ func TestD18Names(t *testing.T) {
 	}
 	v := s.Stats()
 	exact(t, es, v)
-	if max(worst[0], worst[1]) > 10*time.Second {
+	if max(worst[0], worst[1]) > 15*time.Second {
 		t.Errorf("delivered after %v", worst)
 	}
 	row.Result("delivered %.1f s after a name was there at last, %.1f s after it was of another address (the agent's own waits, a name server of the test behind its resolver)", worst[0].Seconds(), worst[1].Seconds())
