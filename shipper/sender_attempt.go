@@ -87,6 +87,7 @@ type attempt struct {
 	stored   []byte // the batch as it is on disk
 	answer   []byte
 	problems []problem
+	reached  bool // something was sent, whatever became of it
 	patient  bool // however many requests are refused
 	refused  int  // requests that were
 	lone     int  // documents that alone made a request be refused
@@ -115,7 +116,7 @@ func (a *attempt) run(ctx context.Context, e *entry, m *memo, healthy bool) (v v
 		return verdict{fate: delivered, unsent: true}
 	}
 
-	a.problems, a.patient, a.refused, a.lone = a.problems[:0], healthy, 0, 0
+	a.problems, a.reached, a.patient, a.refused, a.lone = a.problems[:0], false, healthy, 0, 0
 	v = a.part(ctx, a.stored, nil, size, 0, docs)
 	if v.fate == delivered {
 		f, culprit := judge(a.problems, docs, healthy)
@@ -124,7 +125,7 @@ func (a *attempt) run(ctx context.Context, e *entry, m *memo, healthy bool) (v v
 			v.sentence, v.items, v.refusals = culprit.sentence(), true, culprit.fate == refused
 		}
 	}
-	if v.fate == unreached && len(a.problems) == 0 {
+	if v.fate == unreached && !a.reached {
 		a.spool.putBack(e)
 		a.counts.retried.Add(1)
 		return v
@@ -173,8 +174,10 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 	r, err := a.sender.sendBulk(ctx, member, a.answer)
 	if err != nil {
 		f, advice := transportFate(err)
+		a.reached = a.reached || f != unreached
 		return verdict{fate: f, sentence: explain(advice, err.Error())}
 	}
+	a.reached = true
 	a.answer = r.body
 	if cap(a.answer) > maxRaw {
 		a.answer = nil // give the memory of a burst back

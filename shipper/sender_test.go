@@ -616,6 +616,51 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// TestUnreachedAmidst: the server goes away between two parts of a batch. What the first part
+// stored is expected there afterwards; a batch of which nothing was sent counts as never tried.
+func TestUnreachedAmidst(t *testing.T) {
+	es := estest.New()
+	es.Limit(40 << 10)
+	gone := &away{next: es}
+	o := testOptions(t, nil)
+	o.Addresses, o.Transport = []string{"es"}, roundTripper(func(r *http.Request) (*http.Response, error) {
+		if es.Len() > 0 && gone.tried.Load() < 20 {
+			gone.is.Store(true)
+		} else {
+			gone.is.Store(false)
+		}
+		return gone.RoundTrip(r)
+	})
+	s, _ := start(t, o)
+	newLoad(100).tick(s)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 100 })
+	balance(t, s)
+	audit(t, es, 100)
+	if v := s.Stats(); v.DuplicatesUnexpected != 0 || v.DuplicatesExpected == 0 || v.Dead != 0 || v.Retried != 20 {
+		t.Errorf("%+v", v)
+	}
+
+	es = estest.New()
+	gone = &away{next: es}
+	gone.is.Store(true)
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		if bytes.Contains(source, []byte(`"web.3"`)) {
+			return estest.Refusal{Status: 409, Type: "version_conflict_engine_exception", Reason: "taken"}
+		}
+		return estest.Refusal{}
+	})
+	o = testOptions(t, nil)
+	o.Addresses, o.Transport, o.NoTemplate = []string{"es"}, gone, true
+	s, _ = start(t, o)
+	newLoad(10).tick(s)
+	eventually(t, "it was tried", func() bool { return gone.tried.Load() > 3 })
+	gone.is.Store(false)
+	eventually(t, "it is settled", func() bool { return s.Stats().Pending == 0 })
+	if v := s.Stats(); v.DuplicatesUnexpected != 1 || v.DuplicatesExpected != 0 || v.Dead != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
 // TestTooLargeDocument: a single document above the limit is buried.
 func TestTooLargeDocument(t *testing.T) {
 	es := estest.New()
