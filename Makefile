@@ -56,7 +56,7 @@ fuzz:
 		done; \
 	done
 
-# METRICS.md and docs/configuration.md from the tables.
+# METRICS.md, docs/configuration.md and the fates in docs/operations.md from the tables.
 generate:
-	$(GO) test ./shipper -run TestMetricsMarkdown -update
+	$(GO) test ./shipper -run 'TestMetricsMarkdown|TestFatesInOperations' -update
 	$(GO) test ./cmd/agent -run TestConfigurationReference -update

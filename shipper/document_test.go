@@ -17,7 +17,7 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
-var updateDocuments = flag.Bool("update", false, "rewrite testdata/documents.ndjson and METRICS.md")
+var updateDocuments = flag.Bool("update", false, "rewrite testdata/documents.ndjson, METRICS.md and the fates in docs/operations.md")
 
 // The slot at which the windows of these tests end: 2026-11-22 11:49:50 UTC.
 const slotTime = 1795348190 * int64(time.Second)

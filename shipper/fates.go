@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 )
 
@@ -21,6 +22,9 @@ const (
 	// again: the server can't now; the same bytes later. Also every answer that
 	// doesn't tell whether the request was carried out: the _ids make it harmless.
 	again
+	// unreached: there was no connection to send anything on. As again, and sooner,
+	// because asking costs the server nothing.
+	unreached
 	// hold: nothing will pass until somebody repairs something. Keep everything,
 	// say what is wrong, and try one batch now and then.
 	hold
@@ -33,6 +37,7 @@ const (
 	// directory, unless so much is refused that the fault must lie in the
 	// configuration: see judge.
 	refused
+	fates // the number of fates
 )
 
 // rule is one row of the tables of fates. The first row that fits decides.
@@ -47,11 +52,16 @@ type rule struct {
 	advice string
 }
 
+// kindFailureStore stands for the error type of an item that went into the failure store
+// (Elasticsearch 8.19 and 9.1 on), which has none.
+const kindFailureStore = "failure_store"
+
 // itemFates says what becomes of one document of a _bulk request, by the status and the
 // error type of its item. Sources: the exceptions' own status() in Elasticsearch 7.17
 // and 8.19, and what those versions were seen to answer.
 var itemFates = [...]rule{
 	{200, "", delivered, ""},
+	{201, kindFailureStore, delivered, "counted, and degraded: Elasticsearch took the document into its failure store instead of the index"},
 	{201, "", delivered, ""},
 	{409, "version_conflict_engine_exception", exists, ""},
 
@@ -81,7 +91,7 @@ var itemFates = [...]rule{
 // requestFates says what becomes of a whole request, by its HTTP status. Rows with a
 // kind are for answers that carry an Elasticsearch error.
 var requestFates = [...]rule{
-	{200, "", delivered, ""},
+	{200, "", delivered, ""}, // each document by its item
 	{413, "", split, ""},
 	{429, "", again, ""},
 	{408, "", again, ""},
@@ -112,32 +122,52 @@ func decide(table []rule, status int, kind string) *rule {
 	return &table[len(table)-1]
 }
 
-// transportFate says what becomes of a request that got no answer. Nearly always it is
-// not known whether the server carried it out; what TLS refuses, waits for an operator.
+// transportRule is one row of the table of requests that got no answer, or none from
+// Elasticsearch. The first row that fits decides.
+type transportRule struct {
+	what   string // for docs/operations.md
+	fits   func(error) bool
+	fate   fate
+	advice string
+}
+
+// transportFates says what becomes of a request without an answer. Nearly always it is not
+// known whether the server carried it out; what TLS refuses waits for an operator.
+var transportFates = [...]transportRule{
+	{"something else than Elasticsearch answers (no `X-Elastic-Product`)", is(errProduct), hold, ""},
+	{"a web page with status 200", is(errPage), hold, ""},
+	{"the file of a password, API key or CA can't be read", is(errSecret), hold, ""},
+	{"the certificate's authority is unknown", as[x509.UnknownAuthorityError], hold, "the certificate of Elasticsearch is signed by an authority that isn't trusted here: give its CA file"},
+	{"the certificate is for another name", as[x509.HostnameError], hold, "the certificate of Elasticsearch is for another host name: use the name that stands in it"},
+	{"the certificate has expired, or isn't valid yet", as[x509.CertificateInvalidError], hold, "the certificate of Elasticsearch isn't valid now: renew it, or check both clocks"},
+	{"the certificate can't be verified", as[*tls.CertificateVerificationError], hold, "the certificate of Elasticsearch can't be verified: check the CA file"},
+	{"no TLS at an https address", func(err error) bool {
+		return as[tls.RecordHeaderError](err) || errors.Is(err, http.ErrSchemeMismatch)
+	}, hold, "Elasticsearch doesn't speak TLS at this address: use http:// or the right port"},
+	{"the server ends the TLS handshake", as[tls.AlertError], hold, "Elasticsearch ended the TLS handshake: check the CA file and its client certificate settings"},
+	{"no connection: refused, no route, no such name, nothing within 5 s", noConnection, unreached, ""},
+	{"reset, cut short, nothing acknowledged for 20 s, no answer within 33 s", func(error) bool { return true }, again, ""},
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// noConnection tells that nothing of the request can have reached anybody.
+func noConnection(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+}
+
+// transportFate returns what the table says, and what repairs it.
 func transportFate(err error) (fate, string) {
-	var (
-		unknown  x509.UnknownAuthorityError
-		hostname x509.HostnameError
-		invalid  x509.CertificateInvalidError
-		verify   *tls.CertificateVerificationError
-		record   tls.RecordHeaderError
-		alert    tls.AlertError
-	)
-	switch {
-	case errors.Is(err, errProduct), errors.Is(err, errSecret):
-		return hold, ""
-	case errors.As(err, &unknown):
-		return hold, "the certificate of Elasticsearch is signed by an authority that isn't trusted here: give its CA file"
-	case errors.As(err, &hostname):
-		return hold, "the certificate of Elasticsearch is for another host name: use the name that stands in it"
-	case errors.As(err, &invalid):
-		return hold, "the certificate of Elasticsearch isn't valid now: renew it, or check both clocks"
-	case errors.As(err, &verify):
-		return hold, "the certificate of Elasticsearch can't be verified: check the CA file"
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return hold, "Elasticsearch doesn't speak TLS at this address: use http:// or the right port"
-	case errors.As(err, &alert):
-		return hold, "Elasticsearch ended the TLS handshake: check the CA file and its client certificate settings"
+	for i := range transportFates {
+		if r := &transportFates[i]; r.fits(err) {
+			return r.fate, r.advice
+		}
 	}
 	return again, ""
 }

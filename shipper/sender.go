@@ -13,22 +13,47 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
+	"golang.org/x/sys/unix"
 )
 
 const (
-	connectTimeout = 5 * time.Second
-	headerTimeout  = 30 * time.Second // until the first byte of an answer
-	requestTimeout = 60 * time.Second // for all of it
-	maxRetryAfter  = 5 * time.Minute  // a server that asks for more is asked sooner
-	maxAnswer      = 64 << 20         // bytes of an answer that are read
+	maxRetryAfter = 5 * time.Minute // a server that asks for more is asked sooner
+	maxAnswer     = 64 << 20        // bytes of an answer that are read
+	// slowestLine is the pace, in bytes per second, below which a request is given up
+	// though it moves.
+	slowestLine = 4 << 10
 )
 
-// errProduct means that something else than Elasticsearch answered.
-var errProduct = errors.New("what answers isn't Elasticsearch (the header X-Elastic-Product is missing): check -storage_driver_es_host; for OpenSearch, or behind a proxy that removes the header, set -es-product-check=false")
+// timeouts bound one request.
+type timeouts struct {
+	connect time.Duration // TCP, and TLS once more
+	// stall is how long sent bytes may go without being acknowledged, or the server
+	// may take none: a connection into nowhere is given up then, whatever of the
+	// request is still to be written.
+	stall time.Duration
+	// header is for the first byte of an answer, once all of the request is written.
+	// It is longer than Elasticsearch itself waits (bulkTimeout), whose answer would
+	// never be seen otherwise.
+	header time.Duration
+	// request is for all of it, and what slowestLine takes for the body comes on top.
+	request time.Duration
+}
+
+func defaultTimeouts() timeouts {
+	return timeouts{connect: 5 * time.Second, stall: 20 * time.Second, header: bulkTimeout + 3*time.Second, request: time.Minute}
+}
+
+var (
+	// errProduct means that something else than Elasticsearch answered.
+	errProduct = errors.New("what answers isn't Elasticsearch (the header X-Elastic-Product is missing): check -storage_driver_es_host; for OpenSearch, or behind a proxy that removes the header, set -es-product-check=false")
+	// errPage means that a page for people was answered.
+	errPage = errors.New("what answers sends a web page with status 200: check host, port and path of -storage_driver_es_host")
+)
 
 // sender makes requests to Elasticsearch, one attempt each: retries, and what an answer
 // means, are its caller's. It knows nothing of files or batches. Its methods may be
@@ -45,11 +70,12 @@ type sender struct {
 	secrets  *secrets
 	tls      *reloadingTransport // nil if the caller brought a transport of its own
 	product  bool                // require Elasticsearch's product header
+	timeouts timeouts
 }
 
 // newSender returns a sender for the addresses in the options. Nothing is sent yet.
 func newSender(o *Options) (*sender, error) {
-	s := &sender{product: !o.NoProductCheck, pipeline: o.Pipeline, secrets: &secrets{
+	s := &sender{product: !o.NoProductCheck, pipeline: o.Pipeline, timeouts: o.timeouts, secrets: &secrets{
 		user:     o.Username,
 		password: watchedFile{path: o.PasswordFile},
 		apiKey:   watchedFile{path: o.APIKeyFile},
@@ -68,7 +94,7 @@ func newSender(o *Options) (*sender, error) {
 	}
 	roundTripper := o.Transport
 	if roundTripper == nil {
-		s.tls = &reloadingTransport{ca: watchedFile{path: o.CAFile}, insecure: o.InsecureTLS}
+		s.tls = &reloadingTransport{ca: watchedFile{path: o.CAFile}, insecure: o.InsecureTLS, timeouts: o.timeouts, resolver: o.resolver}
 		roundTripper = s.tls
 	}
 	client, err := elastictransport.NewClient(
@@ -124,7 +150,8 @@ func bulkFilter() []string {
 
 // sendBulk sends one gzipped _bulk body. The answer is appended to dst[:0].
 func (s *sender) sendBulk(ctx context.Context, member, dst []byte) (reply, error) {
-	return s.do(ctx, func(header http.Header) esapi.Request {
+	line := time.Duration(len(member)) * time.Second / slowestLine
+	return s.do(ctx, line, func(header http.Header) esapi.Request {
 		header.Set("Content-Type", "application/x-ndjson")
 		header.Set("Content-Encoding", "gzip")
 		return esapi.BulkRequest{
@@ -134,11 +161,11 @@ func (s *sender) sendBulk(ctx context.Context, member, dst []byte) (reply, error
 	}, dst)
 }
 
-// do makes the request that is built around a header with credentials. The answer is
-// appended to dst[:0]. An error means that it isn't known whether the server carried it
-// out, unless transportFate says otherwise.
-func (s *sender) do(ctx context.Context, build func(http.Header) esapi.Request, dst []byte) (r reply, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+// do makes the request that is built around a header with credentials; its body may take
+// line beyond the usual time. The answer is appended to dst[:0]. An error means that it
+// isn't known whether the server carried it out, unless transportFate says otherwise.
+func (s *sender) do(ctx context.Context, line time.Duration, build func(http.Header) esapi.Request, dst []byte) (r reply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeouts.request+line)
 	defer cancel()
 	header := http.Header{"Accept": {"application/json"}}
 	authorization, err := s.secrets.authorization()
@@ -167,6 +194,9 @@ func (s *sender) do(ctx context.Context, build func(http.Header) esapi.Request, 
 	}
 	if s.product && r.status/100 == 2 && res.Header.Get("X-Elastic-Product") != "Elasticsearch" {
 		return r, errProduct
+	}
+	if r.status/100 == 2 && bytes.HasPrefix(bytes.TrimLeft(r.body, " \t\r\n"), []byte("<")) {
+		return r, errPage
 	}
 	return r, nil
 }
@@ -202,19 +232,28 @@ func retryAfter(v string, now time.Time) time.Duration {
 	return min(max(wait, 0), maxRetryAfter)
 }
 
-// newTransport returns a transport for few long-lived connections.
-func newTransport(config *tls.Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
+// newTransport returns a transport for few long-lived connections: one for each lane.
+// HTTP/2, which only a proxy would speak, would put all lanes onto one connection, and goes
+// on using it after it has died.
+func newTransport(config *tls.Config, t timeouts, r *net.Resolver) *http.Transport {
+	dialer := &net.Dialer{
+		Timeout: t.connect, KeepAlive: 30 * time.Second, Resolver: r,
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) {
+				// A kernel without it has t.request.
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(t.stall.Milliseconds()))
+			})
+		},
+	}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
 		TLSClientConfig:       config,
-		TLSHandshakeTimeout:   connectTimeout,
-		ResponseHeaderTimeout: headerTimeout,
-		ExpectContinueTimeout: time.Second,
+		TLSHandshakeTimeout:   t.connect,
+		ResponseHeaderTimeout: t.header,
+		MaxConnsPerHost:       maxLanes + 1,
 		MaxIdleConnsPerHost:   maxLanes + 1,
 		IdleConnTimeout:       90 * time.Second,
-		ForceAttemptHTTP2:     true,
 	}
 }
 
@@ -270,16 +309,18 @@ func decodeBulk(body []byte, first, docs int, problems []problem) (_ []problem, 
 		if item == nil || item.Status == 0 {
 			return problems[:start], 0, fmt.Errorf("%w: item %d has no status", errUnreadable, i)
 		}
+		kind := item.Error.Type
 		if item.FailureStore == "used" {
+			kind = kindFailureStore
 			failureStore++
 		}
-		r := decide(itemFates[:], item.Status, item.Error.Type)
+		r := decide(itemFates[:], item.Status, kind)
 		if r.fate == delivered {
 			continue
 		}
 		problems = append(problems, problem{
 			doc: first + i, fate: r.fate, status: item.Status,
-			kind: item.Error.Type, reason: item.Error.Reason, advice: r.advice,
+			kind: kind, reason: item.Error.Reason, advice: r.advice,
 		})
 	}
 	return problems, failureStore, nil

@@ -5,57 +5,92 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
 const (
-	// maxRequests bounds what one attempt at a batch may cost when it has to be
-	// divided: a search for one bad document among maxDocs takes 2·13.
-	maxRequests = 64
+	// maxRefused bounds the requests of one attempt at a batch that may be refused while
+	// the batch is being divided: a search for one bad document among maxDocs takes 13.
+	maxRefused = 64
 	// maxLone is how many documents of a batch may turn out to make a whole request be
 	// refused, before that is taken for the server's or a proxy's way with all of them.
 	maxLone = 4
+	// tooLargeFor is how long a size that was refused isn't tried again.
+	tooLargeFor = 10 * time.Minute
+	// strangerReason is the reason of a dead letter whose _id another document had: a
+	// second attempt would take that one for it.
+	strangerReason = "another document has this _id already"
 )
+
+// sizeLimit is the smallest body that was answered 413, which is divided before it is sent.
+// All lanes share one.
+type sizeLimit struct {
+	mu    sync.Mutex // guards what follows
+	bytes int        // uncompressed; 0 for none
+	until time.Time
+}
+
+// exceeds tells that a body of so many bytes needn't be tried.
+func (l *sizeLimit) exceeds(bytes int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes > 0 && bytes >= l.bytes && time.Now().Before(l.until)
+}
+
+// refuse notes that a body of so many bytes was refused.
+func (l *sizeLimit) refuse(bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); l.bytes == 0 || bytes < l.bytes || !now.Before(l.until) {
+		l.bytes, l.until = bytes, now.Add(tooLargeFor)
+	}
+}
 
 // memo is what is remembered of a batch between two attempts. It belongs to whoever has
 // the batch.
 type memo struct {
 	notBefore time.Time
 	wait      backoff
-	held      bool // the last answer was to hold it
-	// refusedAt is, plus one, how many batches had been delivered when this one was
-	// refused first; 0 if it never was.
-	refusedAt int64
+	// held tells that the batch waits for itself. If another one failed, the server was to
+	// blame, and nothing is lost by trying it before its turn.
+	held bool
+	day  int64 // batchName.day
+	// refusedAt and failedAt are, plus one, how many batches had been delivered when
+	// this one was refused first, and failed last; 0 if it never did.
+	refusedAt, failedAt int64
 	// strangers are the documents whose _id another document had at the first attempt.
 	strangers []int
 }
 
 // verdict is the result of an attempt at a batch.
 type verdict struct {
-	fate       fate // delivered, again or hold
+	fate       fate // delivered, again, unreached or hold
 	sentence   string
 	retryAfter time.Duration
-	refusals   bool // held because of refused documents
-	took       time.Duration
+	// items tells that statuses of single documents decided, refusals that too many of
+	// them were refused for good, unsent that there was nothing that could be sent.
+	items, refusals, unsent bool
+	took                    time.Duration
 }
 
 // attempt sends one batch and settles it. Its memory is reused from batch to batch; it
 // belongs to one goroutine at a time.
 type attempt struct {
-	sender *sender
-	spool  *spool
-	counts *counts
-	// tooLarge is the smallest raw body that was answered 413, in bytes; shared.
-	tooLarge *atomic.Int64
+	sender   *sender
+	spool    *spool
+	counts   *counts
+	tooLarge *sizeLimit
 
 	inflate  inflater
 	deflate  deflater
 	stored   []byte // the batch as it is on disk
 	answer   []byte
 	problems []problem
-	requests int
-	lone     int // documents that alone made a request be refused
+	reached  bool // something was sent, whatever became of it
+	patient  bool // however many requests are refused
+	refused  int  // requests that were
+	lone     int  // documents that alone made a request be refused
 }
 
 // run sends the batch e and does what the answer says: a batch that has come to an end is
@@ -71,24 +106,29 @@ func (a *attempt) run(ctx context.Context, e *entry, m *memo, healthy bool) (v v
 		size, err = a.verify(e, docs)
 	}
 	if err != nil && !damaged(err) {
-		a.spool.release(e) // out of descriptors, say
+		a.spool.putBack(e) // out of descriptors, say
 		return verdict{fate: again, sentence: err.Error()}
 	}
 	if err != nil {
 		// One batch is what a damaged file costs.
 		a.spool.discard(e)
 		a.counts.fail(fmt.Sprintf("batch %s: %v", e.batchName, err))
-		return verdict{fate: delivered}
+		return verdict{fate: delivered, unsent: true}
 	}
 
-	a.problems, a.requests, a.lone = a.problems[:0], 0, 0
+	a.problems, a.reached, a.patient, a.refused, a.lone = a.problems[:0], false, healthy, 0, 0
 	v = a.part(ctx, a.stored, nil, size, 0, docs)
 	if v.fate == delivered {
 		f, culprit := judge(a.problems, docs, healthy)
 		v.fate = f
 		if culprit != nil {
-			v.sentence, v.refusals = culprit.sentence(), culprit.fate == refused
+			v.sentence, v.items, v.refusals = culprit.sentence(), true, culprit.fate == refused
 		}
+	}
+	if v.fate == unreached && !a.reached {
+		a.spool.putBack(e)
+		a.counts.retried.Add(1)
+		return v
 	}
 	if !e.attempted {
 		for i := range a.problems {
@@ -123,18 +163,21 @@ func (a *attempt) verify(e *entry, docs int) (size int, err error) {
 // delivered when all of them have an answer of their own, in a.problems unless it is a
 // plain 201.
 func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, docs int) verdict {
-	if limit := a.tooLarge.Load(); limit > 0 && int64(size) >= limit && docs > 1 {
+	if docs > 1 && a.tooLarge.exceeds(size) {
 		return a.halves(ctx, member, raw, first, docs)
 	}
-	if a.requests++; a.requests > maxRequests || a.lone > maxLone {
-		return verdict{fate: hold, sentence: fmt.Sprintf("Elasticsearch refuses one part of a batch after the other (last: %s)", a.lastReason())}
+	if !a.patient && (a.refused >= maxRefused || a.lone > maxLone) {
+		return verdict{fate: hold, items: true, refusals: true,
+			sentence: fmt.Sprintf("Elasticsearch refuses one part of a batch after the other (last: %s)", a.lastReason())}
 	}
 	a.counts.requests.Add(1)
 	r, err := a.sender.sendBulk(ctx, member, a.answer)
 	if err != nil {
 		f, advice := transportFate(err)
+		a.reached = a.reached || f != unreached
 		return verdict{fate: f, sentence: explain(advice, err.Error())}
 	}
+	a.reached = true
 	a.answer = r.body
 	if cap(a.answer) > maxRaw {
 		a.answer = nil // give the memory of a burst back
@@ -152,11 +195,10 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 	rule := decide(requestFates[:], r.status, said.Type)
 	switch rule.fate {
 	case split:
-		if old := a.tooLarge.Load(); old == 0 || int64(size) < old {
-			a.tooLarge.Store(int64(size))
-		}
+		a.tooLarge.refuse(size)
 		fallthrough
 	case bisect:
+		a.refused++
 		if docs > 1 {
 			return a.halves(ctx, member, raw, first, docs)
 		}
@@ -223,9 +265,11 @@ func explain(advice, said string) string {
 
 // settle ends a batch all of whose documents have come to an end.
 func (a *attempt) settle(e *entry, m *memo, docs int) {
+	var dead reasons
+	for _, doc := range m.strangers {
+		dead.add(doc, strangerReason)
+	}
 	duplicates := 0
-	unwanted := slices.Clone(m.strangers)
-	reason := ""
 	for i := range a.problems {
 		switch p := &a.problems[i]; p.fate {
 		case exists:
@@ -233,23 +277,17 @@ func (a *attempt) settle(e *entry, m *memo, docs int) {
 				duplicates++
 			}
 		case refused:
-			unwanted = append(unwanted, p.doc)
-			if reason == "" {
-				reason = p.sentence()
-			}
+			dead.add(p.doc, p.sentence())
 		}
 	}
-	if n := len(m.strangers); n > 0 {
-		a.counts.duplicatesUnexpected.Add(int64(n))
-		reason = "another document has this _id already; " + reason
-	}
+	a.counts.duplicatesUnexpected.Add(int64(len(m.strangers)))
+	unwanted := dead.documents()
 	if len(unwanted) > 0 {
-		slices.Sort(unwanted)
-		unwanted = slices.Compact(unwanted)
+		reason := dead.first()
 		a.counts.fail(fmt.Sprintf("batch %s: %d of %d documents were refused and are kept in the dead-letter directory: %s",
 			e.batchName, len(unwanted), docs, reason))
 		if raw, err := a.inflate.inflate(nil, a.stored); err == nil {
-			a.spool.bury(e, len(unwanted), a.deflate.member(nil, pick(raw, unwanted), latin1(reason)))
+			a.spool.bury(e, len(unwanted), letter(pick(raw, unwanted), latin1(reason), dead.appendExtra(nil, unwanted)))
 		}
 	}
 	a.counts.duplicatesExpected.Add(int64(duplicates))
@@ -276,9 +314,10 @@ func pick(raw []byte, numbers []int) []byte {
 	return out
 }
 
-// latin1 makes the text fit for the comment of a gzip header.
+// latin1 makes the text fit for the comment of a gzip header, of which Go's reader takes
+// 511 bytes.
 func latin1(s string) string {
-	b := []byte(s[:min(len(s), 1024)])
+	b := []byte(s[:min(len(s), 511)])
 	for i, c := range b {
 		if c < ' ' || c > '~' {
 			b[i] = '?'

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -106,6 +107,8 @@ func (s *secrets) suspect() {
 // reloadingTransport is an http.RoundTripper that follows changes of the CA file.
 type reloadingTransport struct {
 	insecure bool
+	timeouts timeouts
+	resolver *net.Resolver // nil for the system's
 
 	mu      sync.Mutex // guards what follows
 	ca      watchedFile
@@ -140,7 +143,7 @@ func (t *reloadingTransport) transport() (*http.Transport, error) {
 	if t.current != nil {
 		t.current.CloseIdleConnections()
 	}
-	t.current = newTransport(config)
+	t.current = newTransport(config, t.timeouts, t.resolver)
 	return t.current, nil
 }
 

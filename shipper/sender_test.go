@@ -216,6 +216,8 @@ func TestAgain(t *testing.T) {
 	f("answer cut short", 10, estest.Fault{Apply: all, Status: 200, Body: `{"errors":false,"items":[{"create":{"sta`})
 	f("garbage", 0, estest.Fault{Status: 200, Body: "\x00\xff"})
 	f("empty", 10, estest.Fault{Apply: all, Status: 200})
+	f("one item less", 10, estest.Fault{Items: -1})
+	f("one item more", 10, estest.Fault{Items: 1})
 	f("fewer items", 10, estest.Fault{Apply: all, Status: 200, Body: `{"errors":false,"items":[]}`})
 	f("429", 0, estest.Fault{Status: 429})
 	f("503", 0, estest.Fault{Status: 503, Body: `{"error":{"type":"unavailable_shards_exception","reason":"x"},"status":503}`})
@@ -244,6 +246,69 @@ func TestAgainOverTCP(t *testing.T) {
 	}
 	f("reset", estest.Fault{Apply: estest.All, Reset: true})
 	f("truncated", estest.Fault{Apply: estest.All, Truncate: true})
+	f("longer than its Content-Length", estest.Fault{Longer: 10})
+}
+
+// TestSlowLoris: a server that reads and answers byte by byte is slow, and no more than that.
+func TestSlowLoris(t *testing.T) {
+	es := estest.New()
+	es.Read(2000)
+	es.OnBulk(func(int, int) estest.Fault { return estest.Fault{Drip: time.Millisecond} })
+	srv := httptest.NewServer(es)
+	defer srv.Close()
+	o := testOptions(t, nil)
+	o.Addresses = []string{srv.URL}
+	s, _ := start(t, o)
+	newLoad(10).tick(s)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 10 })
+	audit(t, es, 10)
+	if v := s.Stats(); v.Requests != 1 || v.DuplicatesExpected != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestFailureStore: what Elasticsearch takes into its failure store is delivered, and told.
+func TestFailureStore(t *testing.T) {
+	es := estest.New()
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		return estest.Refusal{FailureStore: bytes.Contains(source, []byte(`"web.7"`))}
+	})
+	s, _ := start(t, testOptions(t, es))
+	newLoad(10).tick(s)
+	eventually(t, "everything is settled", func() bool { return s.Stats().Pending == 0 })
+	balance(t, s)
+	audit(t, es, 9)
+	if v := s.Stats(); v.FailureStore != 1 || es.FailureStore() != 1 || v.Indexed != 10 || v.Dead != 0 || !v.Degraded {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestRollOver shows why the shipper names the indices itself: behind an alias that is rolled
+// over between two attempts, the same bytes are stored twice. An index of the day isn't one.
+func TestRollOver(t *testing.T) {
+	f := func(alias string, want int) {
+		t.Helper()
+		es := estest.New()
+		es.OnBulk(func(n, _ int) estest.Fault {
+			return estest.Fault{Apply: estest.All, Reset: n == 0}
+		})
+		gone := &away{next: es}
+		o := testOptions(t, nil)
+		o.Addresses, o.Transport = []string{"es"}, roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/_bulk" && gone.tried.Add(1) == 2 {
+				es.Alias(alias, alias+"-000002")
+			}
+			return gone.RoundTrip(r)
+		})
+		s, _ := start(t, o)
+		newLoad(10).tick(s)
+		eventually(t, "everything is settled", func() bool { return s.Stats().Pending == 0 })
+		if n := es.Len(); n != want {
+			t.Errorf("%d documents after a rollover of %s, want %d", n, alias, want)
+		}
+	}
+	f("cadvisor", 10)
+	f("cadvisor-2026.03.01", 20)
 }
 
 // TestNothingListens: one of two nodes is down, then both are, then one comes back.
@@ -303,6 +368,7 @@ func TestHold(t *testing.T) {
 	f("405", "check host, port and path", estest.Fault{Status: 405})
 	f("redirect", "redirects elsewhere", estest.Fault{Status: 301, Header: map[string]string{"Location": "https://elsewhere/"}})
 	f("407", "proxy", estest.Fault{Status: 407})
+	f("web page", "sends a web page", estest.Fault{Status: 200, Body: "\n<!doctype html><title>Log in</title>"})
 	f("cluster block", "blocked for writing", estest.Fault{Status: 403, Body: `{"error":{"type":"cluster_block_exception","reason":"x"}}`})
 }
 
@@ -403,6 +469,80 @@ func TestDeadLetter(t *testing.T) {
 	}
 }
 
+// TestDeadLetterReasons: each document's own reason is in the file with it.
+func TestDeadLetterReasons(t *testing.T) {
+	es := estest.New()
+	long := strings.Repeat("very long ", 100)
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		switch {
+		case bytes.Contains(source, []byte(`"web.7"`)), bytes.Contains(source, []byte(`"web.9"`)):
+			return estest.Refusal{Status: 400, Type: "document_parsing_exception", Reason: "field [x]"}
+		case bytes.Contains(source, []byte(`"web.8"`)):
+			return estest.Refusal{Status: 400, Type: "illegal_argument_exception", Reason: long}
+		}
+		return estest.Refusal{}
+	})
+	o := testOptions(t, es)
+	s, stop := start(t, o)
+	newLoad(40).tick(s)
+	eventually(t, "it is settled", func() bool { v := s.Stats(); return v.GapsIndexed == 1 && v.Pending == 0 })
+	stop()
+	bodies, reasons := deadLetters(t, o)
+	if len(bodies) != 1 || strings.Count(bodies[0], "\n") != 6 || reasons[0] != "document_parsing_exception: field [x]" {
+		t.Fatalf("%q %q", bodies, reasons)
+	}
+	dir := filepath.Join(o.SpoolDir, deadDir)
+	b, err := os.ReadFile(filepath.Join(dir, names(t, dir)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "1 3\tdocument_parsing_exception: field [x]\n2\tillegal_argument_exception: " + long[:511-len("illegal_argument_exception: ")] + "\n"
+	if got := string(z.Extra); got[:2] != "SG" || got[4:] != want || int(got[2])|int(got[3])<<8 != len(want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestDeadBudget: the dead-letter directory has a budget of its own, and the newest letters.
+func TestDeadBudget(t *testing.T) {
+	es := estest.New()
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		if bytes.Contains(source, []byte(`"web.7"`)) {
+			return estest.Refusal{Status: 400, Type: "document_parsing_exception"}
+		}
+		return estest.Refusal{}
+	})
+	o := testOptions(t, es)
+	o.DeadBytes = 16 << 10
+	s, stop := start(t, o)
+	l := newLoad(20)
+	for i := range 10 {
+		l.tick(s)
+		eventually(t, "it is settled", func() bool { v := s.Stats(); return v.Dead == int64(i+1) && v.Pending == 0 })
+	}
+	stop()
+	newest := time.Unix(0, l.slot).UTC().Format("2006-01-02T15:04:05")
+	bodies, _ := deadLetters(t, o)
+	if n := len(bodies); n == 0 || n > 4 || !strings.Contains(bodies[n-1], newest) {
+		t.Errorf("%d letters in 16 KiB, the last: %q", n, bodies[max(0, n-1):])
+	}
+}
+
+// TestReasonsFit: what is too much for a header's extra field is left out, by whole lines.
+func TestReasonsFit(t *testing.T) {
+	var r reasons
+	for i := range 500 {
+		r.add(i, fmt.Sprintf("%0300d", i))
+	}
+	extra := r.appendExtra(nil, r.documents())
+	if len(extra) > 1<<16-1 || len(extra) < 1<<16-400 || extra[len(extra)-1] != '\n' {
+		t.Errorf("%d bytes", len(extra))
+	}
+}
+
 // TestLoneRefusal: a batch of one bad document is refused as a whole, which could be the
 // configuration's fault; once many others were delivered, it can't.
 func TestLoneRefusal(t *testing.T) {
@@ -473,6 +613,51 @@ func TestTooLarge(t *testing.T) {
 	second := s.Stats().Requests - first
 	if first > 16 || second >= first || s.Stats().Retried != 0 {
 		t.Errorf("%d requests, then %d, %d retried", first, second, s.Stats().Retried)
+	}
+}
+
+// TestUnreachedAmidst: the server goes away between two parts of a batch. What the first part
+// stored is expected there afterwards; a batch of which nothing was sent counts as never tried.
+func TestUnreachedAmidst(t *testing.T) {
+	es := estest.New()
+	es.Limit(40 << 10)
+	gone := &away{next: es}
+	o := testOptions(t, nil)
+	o.Addresses, o.Transport = []string{"es"}, roundTripper(func(r *http.Request) (*http.Response, error) {
+		if es.Len() > 0 && gone.tried.Load() < 20 {
+			gone.is.Store(true)
+		} else {
+			gone.is.Store(false)
+		}
+		return gone.RoundTrip(r)
+	})
+	s, _ := start(t, o)
+	newLoad(100).tick(s)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 100 })
+	balance(t, s)
+	audit(t, es, 100)
+	if v := s.Stats(); v.DuplicatesUnexpected != 0 || v.DuplicatesExpected == 0 || v.Dead != 0 || v.Retried != 20 {
+		t.Errorf("%+v", v)
+	}
+
+	es = estest.New()
+	gone = &away{next: es}
+	gone.is.Store(true)
+	es.OnItem(func(_, _ string, source []byte) estest.Refusal {
+		if bytes.Contains(source, []byte(`"web.3"`)) {
+			return estest.Refusal{Status: 409, Type: "version_conflict_engine_exception", Reason: "taken"}
+		}
+		return estest.Refusal{}
+	})
+	o = testOptions(t, nil)
+	o.Addresses, o.Transport, o.NoTemplate = []string{"es"}, gone, true
+	s, _ = start(t, o)
+	newLoad(10).tick(s)
+	eventually(t, "it was tried", func() bool { return gone.tried.Load() > 3 })
+	gone.is.Store(false)
+	eventually(t, "it is settled", func() bool { return s.Stats().Pending == 0 })
+	if v := s.Stats(); v.DuplicatesUnexpected != 1 || v.DuplicatesExpected != 0 || v.Dead != 1 {
+		t.Errorf("%+v", v)
 	}
 }
 
@@ -593,6 +778,10 @@ func TestBudgetProof(t *testing.T) {
 	}
 }
 
+func newWatch(next http.RoundTripper) *watch {
+	return &watch{next: next, under: make(map[string]bool), statuses: make(map[int]int)}
+}
+
 // watch notes what is under way at once.
 type watch struct {
 	next http.RoundTripper
@@ -602,6 +791,7 @@ type watch struct {
 	most     int
 	twice    bool
 	sequence []string
+	statuses map[int]int
 }
 
 func (w *watch) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -620,6 +810,9 @@ func (w *watch) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := w.next.RoundTrip(r)
 	w.mu.Lock()
 	delete(w.under, key)
+	if err == nil {
+		w.statuses[res.StatusCode]++
+	}
 	w.mu.Unlock()
 	return res, err
 }
@@ -641,7 +834,7 @@ func TestDrain(t *testing.T) {
 		}
 		return estest.Fault{Delay: time.Duration(rand.N(5)) * time.Millisecond, Apply: estest.All}
 	})
-	w := &watch{next: es, under: make(map[string]bool)}
+	w := newWatch(es)
 	o.Addresses, o.Transport = []string{"es"}, w
 	s, _ = start(t, o)
 	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 180 })

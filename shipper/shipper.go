@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,10 @@ type Options struct {
 	Version string
 	// Log takes what an operator should know; default nothing is logged.
 	Log *zap.Logger
+
+	// Tests set these: how long a request may take, and who resolves names.
+	timeouts timeouts
+	resolver *net.Resolver
 }
 
 func (o *Options) setDefaults() {
@@ -87,6 +92,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
+	}
+	if o.timeouts == (timeouts{}) {
+		o.timeouts = defaultTimeouts()
 	}
 }
 

@@ -21,7 +21,7 @@ type counts struct {
 	lastErrorAt time.Time
 }
 
-// setTrouble notes why nothing is delivered, "" when something is.
+// setTrouble notes why documents wait, "" when none does.
 func (c *counts) setTrouble(sentence string, held bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,8 +84,8 @@ type Stats struct {
 	// Degraded tells that something isn't as it should be: the disk fails, an alarm
 	// was raised, or delivery is held.
 	Degraded bool
-	// Trouble says why nothing is delivered now, "" when it is, and since when; Held
-	// tells that it waits for somebody to repair something.
+	// Trouble says why documents wait, all or those of one day, "" when none does, and
+	// since when; Held tells that they wait for somebody to repair something.
 	Trouble      string
 	TroubleSince time.Time
 	Held         bool

@@ -33,6 +33,18 @@ func TestMain(m *testing.M) {
 		runUntilKilled(dir, os.Getenv("SHIPPER_TEST_ADDRESS"))
 		return
 	}
+	if dir := os.Getenv(outageAgent); dir != "" {
+		runOutage(dir)
+		return
+	}
+	if os.Getenv(fakeServer) != "" {
+		runServer()
+		return
+	}
+	if dir := os.Getenv(blackhole); dir != "" {
+		runBlackhole(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -103,7 +115,7 @@ func start(t testing.TB, o Options) (s *Shipper, stop func()) {
 	if s.lanes != nil {
 		s.lanes.phase = 0
 		s.lanes.wait = backoff{base: time.Millisecond, limit: 20 * time.Millisecond}
-		s.lanes.holding, s.lanes.parking = s.lanes.wait, s.lanes.wait
+		s.lanes.unreached, s.lanes.holding, s.lanes.parking = s.lanes.wait, s.lanes.wait, s.lanes.wait
 	}
 	go s.Run(context.Background())
 	for !s.started.Load() {
@@ -123,7 +135,13 @@ func start(t testing.TB, o Options) (s *Shipper, stop func()) {
 // eventually waits for the condition.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(2 * time.Millisecond) {
+	within(t, 20*time.Second, what, f)
+}
+
+// within is eventually for what may take longer.
+func within(t testing.TB, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !f(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("never: " + what)
 		}
@@ -393,9 +411,9 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkDrain sends stored batches of a hundred documents to a server that does
-// nothing with them, and acknowledges them.
-func BenchmarkDrain(b *testing.B) {
+// BenchmarkDelivery sends one stored batch after the other, each of a hundred documents, to a
+// server that does nothing with them, and acknowledges them.
+func BenchmarkDelivery(b *testing.B) {
 	answer := []byte(`{"errors":false,"items":[` + strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, 100), ",") + `]}`)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Elastic-Product", "Elasticsearch")
@@ -416,7 +434,7 @@ func BenchmarkDrain(b *testing.B) {
 		b.StopTimer()
 		l.tick(s)
 		s.store()
-		e, ok := s.spool.take(newestFirst, func(uint64) bool { return true })
+		e, ok := s.spool.take(newestFirst, func(*batchName) bool { return true })
 		b.StartTimer()
 		if v := a.run(b.Context(), &e, new(memo), false); !ok || v.fate != delivered {
 			b.Fatal(v)

@@ -662,7 +662,7 @@ const (
 // lane, which gives it back by acknowledge, release or discard. Gaps aren't taken by
 // newestFirst: while a server is down it is the order that tries, and a gap that was
 // never sent can still grow. due is called under the spool's lock.
-func (s *spool) take(o order, due func(seq uint64) bool) (entry, bool) {
+func (s *spool) take(o order, due func(*batchName) bool) (entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.entries {
@@ -670,7 +670,7 @@ func (s *spool) take(o order, due func(seq uint64) bool) (entry, bool) {
 			i = len(s.entries) - 1 - i
 		}
 		e := &s.entries[i]
-		if e.state != ready || o == newestFirst && e.docs == 0 || !due(e.seq) {
+		if e.state != ready || o == newestFirst && e.docs == 0 || !due(&e.batchName) {
 			continue
 		}
 		taken := *e
@@ -718,6 +718,15 @@ func (s *spool) release(e *entry) {
 		s.entries[at].attempted = true
 	}
 	s.mu.Unlock()
+}
+
+// putBack gives back a batch of which nothing was sent.
+func (s *spool) putBack(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, there := s.find(e.seq); there {
+		s.entries[at].state = ready
+	}
 }
 
 // discard gives up a batch whose bytes are damaged: the file goes to the dead-letter

@@ -14,6 +14,12 @@ type batchName struct {
 	gaps int   // gap documents
 }
 
+const millisPerDay = 24 * 60 * 60 * 1000
+
+// day is the day of the batch, in days since the Unix epoch: that of its documents' index, but
+// for the few that were measured just before midnight.
+func (n batchName) day() int64 { return n.slot / millisPerDay }
+
 // String returns <seq, 16 hexadecimal digits>-<slot>-<docs>-<gaps>.gz, whose order by
 // name is the order of sequence numbers.
 func (n batchName) String() string {

@@ -215,7 +215,7 @@ func TestSpoolBudget(t *testing.T) {
 	if content.gaps != 1 || content.bytes > 64<<10+4096 || content.bytes < 60<<10 {
 		t.Errorf("%+v", content)
 	}
-	e, ok := s.take(newestFirst, func(uint64) bool { return true })
+	e, ok := s.take(newestFirst, func(*batchName) bool { return true })
 	if newest := s.entries[len(s.entries)-1]; !ok || newest.gaps == 0 && e.seq != newest.seq {
 		t.Errorf("the newest of %v is %v", s.entries, e)
 	}
@@ -480,7 +480,7 @@ func TestSpoolMemory(t *testing.T) {
 		t.Errorf("%+v, lost %v", content, a.lost)
 	}
 	// They can be sent from there.
-	e, ok := s.take(newestFirst, func(uint64) bool { return true })
+	e, ok := s.take(newestFirst, func(*batchName) bool { return true })
 	if body, err := s.read(&e, nil); !ok || err != nil || e.seq != 20 || len(body) != len(noise) {
 		t.Errorf("%v %d %v", e, len(body), err)
 	}

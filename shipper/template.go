@@ -92,7 +92,7 @@ func (t *template) suspect() { t.seen = time.Time{} }
 // older. delivered means that documents may be sent; with any other fate, the sentence
 // says why not and what repairs it.
 func (t *template) ensure(ctx context.Context) (fate, string) {
-	r, err := t.sender.do(ctx, func(header http.Header) esapi.Request {
+	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		return esapi.IndicesGetIndexTemplateRequest{Name: t.prefix, Header: header}
 	}, nil)
 	if err != nil {
@@ -131,7 +131,7 @@ func (t *template) ensure(ctx context.Context) (fate, string) {
 
 // install puts the template.
 func (t *template) install(ctx context.Context) (fate, string) {
-	r, err := t.sender.do(ctx, func(header http.Header) esapi.Request {
+	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		return esapi.IndicesPutIndexTemplateRequest{Name: t.prefix, Body: bytes.NewReader(IndexTemplate(t.prefix)), Header: header}
 	}, nil)
 	if err != nil {
@@ -166,7 +166,7 @@ func (t *template) install(ctx context.Context) (fate, string) {
 // infer looks at the indices, for a user who may write documents and not see templates: an
 // index whose mapping carries our mark was made by the template.
 func (t *template) infer(ctx context.Context) (fate, string) {
-	r, err := t.sender.do(ctx, func(header http.Header) esapi.Request {
+	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		return esapi.IndicesGetMappingRequest{Index: []string{t.prefix + "-*"}, FilterPath: []string{"*.mappings._meta.managed_by"}, Header: header}
 	}, nil)
 	if err == nil && r.status == http.StatusOK && strings.Contains(string(r.body), `"managed_by":"`+managedBy+`"`) {

@@ -63,13 +63,16 @@ func (s *state) health() web.Health {
 func (s *state) delivery(h *web.Health) any {
 	d := s.shipper.Stats()
 	if d.Trouble != "" {
-		h.Problems = append(h.Problems, fmt.Sprintf("Nothing is delivered since %s: %s", d.TroubleSince.UTC().Format(time.RFC3339), d.Trouble))
+		h.Problems = append(h.Problems, fmt.Sprintf("Documents wait since %s: %s", d.TroubleSince.UTC().Format(time.RFC3339), d.Trouble))
 	}
 	if d.DiskFault != "" {
 		h.Problems = append(h.Problems, fmt.Sprintf("Documents are kept in memory since %s: %s", d.DiskFaultSince.UTC().Format(time.RFC3339), d.DiskFault))
 	}
 	if d.DuplicatesUnexpected > 0 {
 		h.Problems = append(h.Problems, fmt.Sprintf("%d documents met an _id that was taken: two agents may share one spool, or its copy.", d.DuplicatesUnexpected))
+	}
+	if d.FailureStore > 0 {
+		h.Problems = append(h.Problems, fmt.Sprintf("Elasticsearch took %d documents into its failure store instead of the index, where no search for them looks: GET <index>::failures/_search says why.", d.FailureStore))
 	}
 	delivery := map[string]any{
 		"to": s.options.destination(), "sampled": d.Sampled, "found": d.Found, "indexed": d.Indexed,
@@ -197,6 +200,7 @@ func deliveryFamilies(d shipper.Stats) []web.Family {
 		dropped,
 		counter("swarmgauge_documents_duplicate_total", "Documents that were there from an attempt whose answer was lost.", float64(d.DuplicatesExpected)),
 		counter("swarmgauge_documents_collided_total", "Documents whose _id another document had; always a fault.", float64(d.DuplicatesUnexpected)),
+		counter("swarmgauge_documents_failure_store_total", "Documents that Elasticsearch took into its failure store instead of the index; they are among the indexed.", float64(d.FailureStore)),
 		counter("swarmgauge_gap_documents_indexed_total", "Gap documents that Elasticsearch has.", float64(d.GapsIndexed)),
 		gauge("swarmgauge_documents_pending", "Documents on their way.", float64(d.Pending)),
 		counter("swarmgauge_batches_total", "Batches made.", float64(d.Batches)),

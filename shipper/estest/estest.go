@@ -9,10 +9,11 @@
 package estest
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
+	"cmp"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // Fault is what goes wrong with one request. The zero value is no fault.
@@ -37,8 +40,13 @@ type Fault struct {
 	// Reset breaks the connection instead of an answer; Truncate after half of the
 	// answer, whose Content-Length promised all of it.
 	Reset, Truncate bool
-	// Delay comes before the answer.
-	Delay time.Duration
+	// Longer is how many bytes the answer has beyond its Content-Length; it needs a
+	// connection of HTTP/1.
+	Longer int
+	// Items is how many items the answer has too many, or too few if it is negative.
+	Items int
+	// Delay comes before the answer, Drip before each byte of it.
+	Delay, Drip time.Duration
 }
 
 // All is the Apply of a fault after which everything is stored.
@@ -48,6 +56,9 @@ const All = int(^uint(0) >> 1)
 type Refusal struct {
 	Status       int
 	Type, Reason string
+	// FailureStore has the document taken into the failure store: Elasticsearch says
+	// 201, and it isn't in the index.
+	FailureStore bool
 }
 
 // Document is one document that was stored.
@@ -71,25 +82,43 @@ type Server struct {
 	templateStatus  map[string]int
 	forbidTemplates bool
 	maxBytes        int
+	bytesPerSecond  int
 	authorization   string
 	noProduct       bool
+	behind          map[string]string // the indices behind names that are aliases
 
-	docs       map[string]int // by index and id, into order
+	docs       map[key]struct{}
 	order      []Document
+	idsOnly    bool // nothing is added to order
+	failed     int  // documents in the failure store
 	templates  map[string]json.RawMessage
-	mapped     map[string]bool // indices that were made by a template
+	mapped     map[string]bool   // indices that were made by a template
+	names      map[string]string // of indices, each once
 	requests   int
 	violations []string
+}
+
+// key is what Elasticsearch keeps unique: an _id within an index. The _ids are those of the
+// shipper, so that many millions of them can be kept.
+type key struct {
+	index string // one string for all of an index
+	id    [21]byte
 }
 
 // New returns an empty server.
 func New() *Server {
 	return &Server{
-		docs:      make(map[string]int),
+		docs:      make(map[key]struct{}),
 		templates: make(map[string]json.RawMessage),
 		mapped:    make(map[string]bool),
+		names:     make(map[string]string),
+		behind:    make(map[string]string),
 	}
 }
+
+// KeepIDs has only indices and _ids be kept from now on, and sources neither kept nor
+// parsed: hundreds of thousands of documents a second, some tens of bytes each.
+func (s *Server) KeepIDs() { s.set(func() { s.idsOnly = true }) }
 
 // OnBulk has f decide about each _bulk request from now on; n counts them from 0.
 func (s *Server) OnBulk(f func(n, docs int) Fault) { s.set(func() { s.bulk = f }) }
@@ -108,6 +137,14 @@ func (s *Server) OnTemplate(statuses map[string]int) { s.set(func() { s.template
 
 // ForbidTemplates has requests for templates answered 403, and those for mappings not.
 func (s *Server) ForbidTemplates() { s.set(func() { s.forbidTemplates = true }) }
+
+// Alias has documents for the index name go to another one from now on, as an alias or a
+// data stream does. If it is rolled over, that is called again with another index, which has
+// no objection to an _id that the one before has.
+func (s *Server) Alias(name, index string) { s.set(func() { s.behind[name] = index }) }
+
+// Read has requests read at that pace, in bytes per second; 0 for at once.
+func (s *Server) Read(bytesPerSecond int) { s.set(func() { s.bytesPerSecond = bytesPerSecond }) }
 
 // Limit has bodies above that many bytes, uncompressed, refused with 413; 0 for none.
 func (s *Server) Limit(bytes int) { s.set(func() { s.maxBytes = bytes }) }
@@ -136,7 +173,8 @@ func (s *Server) Template(name string) json.RawMessage {
 	return s.templates[name]
 }
 
-// Documents returns what is stored, in the order in which it came.
+// Documents returns what is stored, in the order in which it came, but for what came after
+// KeepIDs.
 func (s *Server) Documents() []Document {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +185,24 @@ func (s *Server) Documents() []Document {
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.order)
+	return len(s.docs)
+}
+
+// Forget deletes a document, as a server does that crashes before it has written it down.
+func (s *Server) Forget(index, id string) {
+	s.set(func() {
+		k := key{index: index}
+		base64.RawURLEncoding.Decode(k.id[:], []byte(id))
+		delete(s.docs, k)
+		s.order = slices.DeleteFunc(s.order, func(d Document) bool { return d.Index == index && d.ID == id })
+	})
+}
+
+// FailureStore returns the number of documents in the failure store.
+func (s *Server) FailureStore() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
 }
 
 // Requests returns the number of _bulk requests that came.
@@ -251,18 +306,7 @@ func (s *Server) serveMapping(w http.ResponseWriter) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// action is an action line.
-type action struct {
-	Create *struct {
-		Index string `json:"_index"`
-		ID    string `json:"_id"`
-	} `json:"create"`
-}
-
-var (
-	indexName = regexp.MustCompile(`^[a-z][a-z0-9_.-]*-\d{4}\.\d\d\.\d\d$`)
-	idForm    = regexp.MustCompile(`^[A-Za-z0-9_-]{28}$`)
-)
+var indexName = regexp.MustCompile(`^[a-z][a-z0-9_.-]*-\d{4}\.\d\d\.\d\d$`)
 
 func (s *Server) violate(format string, args ...any) {
 	s.violations = append(s.violations, fmt.Sprintf(format, args...))
@@ -270,62 +314,11 @@ func (s *Server) violate(format string, args ...any) {
 
 func (s *Server) serveBulk(w http.ResponseWriter, r *http.Request) {
 	body, err := s.body(r)
-	s.mu.Lock()
-	locked := true
-	defer func() {
-		if locked {
-			s.mu.Unlock()
-		}
-	}()
-	n := s.requests
-	s.requests++
-	if err != nil {
-		s.violate("body: %v", err)
-		fail(w, 400, "parse_exception", err.Error())
+	fault, answer := s.decide(w, r, body, err)
+	if answer == nil {
 		return
 	}
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-ndjson") {
-		s.violate("content type %q", r.Header.Get("Content-Type"))
-		fail(w, 406, "media_type_header_exception", "Content-Type header is not supported")
-		return
-	}
-	if s.maxBytes > 0 && len(body) > s.maxBytes {
-		w.WriteHeader(413)
-		return
-	}
-	if !bytes.HasSuffix(body, []byte("\n")) {
-		s.violate("no newline at the end")
-		fail(w, 400, "illegal_argument_exception", `The bulk request must be terminated by a newline [\n]`)
-		return
-	}
-	if s.poison != nil {
-		for i, line := range bytes.Split(body, []byte("\n")) {
-			if i%2 == 1 && s.poison(line) {
-				fail(w, 400, "x_content_parse_exception", "the request can't be parsed")
-				return
-			}
-		}
-	}
-	var fault Fault
-	docs := bytes.Count(body, []byte("\n")) / 2
-	if s.bulk != nil {
-		fault = s.bulk(n, docs)
-	}
-	if fault.Status == 0 && !fault.Reset && !fault.Truncate {
-		fault.Apply = All
-	}
-	answer := s.apply(body, fault.Apply)
-	s.mu.Unlock()
-	locked = false
-
-	if fault.Delay > 0 {
-		select {
-		case <-time.After(fault.Delay):
-		case <-r.Context().Done():
-			panic(http.ErrAbortHandler)
-		}
-	}
-	if fault.Reset {
+	if !wait(r, fault.Delay) || fault.Reset {
 		panic(http.ErrAbortHandler)
 	}
 	for k, v := range fault.Header {
@@ -334,26 +327,135 @@ func (s *Server) serveBulk(w http.ResponseWriter, r *http.Request) {
 	if fault.RetryAfter != "" {
 		w.Header().Set("Retry-After", fault.RetryAfter)
 	}
+	status := 200
 	if fault.Status != 0 {
-		w.WriteHeader(fault.Status)
-		io.WriteString(w, fault.Body)
-		return
+		status, answer = fault.Status, []byte(fault.Body)
 	}
-	if fault.Truncate {
+	switch {
+	case fault.Truncate:
 		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+		w.WriteHeader(status)
 		w.Write(answer[:len(answer)/2])
 		panic(http.ErrAbortHandler)
+	case fault.Longer > 0:
+		tooLong(w, answer, fault.Longer)
+	case fault.Drip > 0:
+		w.WriteHeader(status)
+		for i := range answer {
+			if !wait(r, fault.Drip) {
+				panic(http.ErrAbortHandler)
+			}
+			w.Write(answer[i : i+1])
+			if f, ok := w.(http.Flusher); ok {
+				f.Flush()
+			}
+		}
+	case strings.Contains(r.Header.Get("Accept-Encoding"), "gzip"): // as http.compression does
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(status)
+		z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // fails for an unknown level only
+		z.Write(answer)
+		z.Close()
+	default:
+		w.WriteHeader(status)
+		w.Write(answer)
 	}
-	w.Write(answer)
 }
+
+// wait waits, and reports whether whoever asked waited, too.
+func wait(r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// tooLong writes an answer that has more bytes than its Content-Length says.
+func tooLong(w http.ResponseWriter, answer []byte, more int) {
+	promised := max(0, len(answer)-more)
+	h, ok := w.(http.Hijacker)
+	if !ok { // no connection: what a client would make of it
+		w.Write(answer[:promised])
+		return
+	}
+	conn, _, err := h.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nX-Elastic-Product: Elasticsearch\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", promised, answer)
+}
+
+// decide does what the request asks for, as far as the fault that befalls it lets it, and
+// returns the answer; nil if there has been one.
+func (s *Server) decide(w http.ResponseWriter, r *http.Request, body []byte, err error) (fault Fault, answer []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.requests
+	s.requests++
+	switch {
+	case errors.Is(err, errGone):
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		s.violate("body: %v", err)
+		fail(w, 400, "parse_exception", err.Error())
+		return fault, nil
+	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-ndjson"):
+		s.violate("content type %q", r.Header.Get("Content-Type"))
+		fail(w, 406, "media_type_header_exception", "Content-Type header is not supported")
+		return fault, nil
+	case s.maxBytes > 0 && len(body) > s.maxBytes:
+		w.WriteHeader(413)
+		return fault, nil
+	case !bytes.HasSuffix(body, []byte("\n")):
+		s.violate("no newline at the end")
+		fail(w, 400, "illegal_argument_exception", `The bulk request must be terminated by a newline [\n]`)
+		return fault, nil
+	}
+	if s.poison != nil {
+		for i, line := range bytes.Split(body, []byte("\n")) {
+			if i%2 == 1 && s.poison(line) {
+				fail(w, 400, "x_content_parse_exception", "the request can't be parsed")
+				return fault, nil
+			}
+		}
+	}
+	docs := bytes.Count(body, []byte("\n")) / 2
+	if s.bulk != nil {
+		fault = s.bulk(n, docs)
+	}
+	if fault.Status == 0 && !fault.Reset && !fault.Truncate {
+		fault.Apply = All
+	}
+	where := strings.Contains(r.URL.Query().Get("filter_path"), "items.*._index")
+	return fault, s.apply(body, fault.Apply, fault.Items, where)
+}
+
+// errGone means that the client went away within its request, which breaks no contract.
+var errGone = errors.New("the rest of the body didn't come")
 
 // body reads the request as Netty does: one gzip member, and nothing is said of what
 // follows it, which is why it is a violation here.
 func (s *Server) body(r *http.Request) ([]byte, error) {
-	if r.Header.Get("Content-Encoding") != "gzip" {
-		return io.ReadAll(r.Body)
+	s.mu.Lock()
+	raw := io.Reader(r.Body)
+	if s.bytesPerSecond > 0 {
+		raw = &slowReader{r, s.bytesPerSecond}
 	}
-	in := bufio.NewReader(r.Body)
+	s.mu.Unlock()
+	sent, err := io.ReadAll(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errGone, err)
+	}
+	if r.Header.Get("Content-Encoding") != "gzip" {
+		return sent, nil
+	}
+	in := bytes.NewReader(sent)
 	z, err := gzip.NewReader(in)
 	if err != nil {
 		return nil, err
@@ -363,62 +465,125 @@ func (s *Server) body(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rest, _ := io.Copy(io.Discard, in); rest > 0 {
+	if rest := in.Len(); rest > 0 {
 		return nil, fmt.Errorf("%d bytes after the gzip member are lost", rest)
 	}
 	return body, nil
 }
 
-// apply stores the first limit documents of the body and returns the answer.
-func (s *Server) apply(body []byte, limit int) []byte {
-	errors := false
-	var items bytes.Buffer
-	lines := bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
-	if len(lines)%2 != 0 {
-		s.violate("%d lines", len(lines))
+// slowReader reads the body of a request at a certain pace.
+type slowReader struct {
+	r              *http.Request
+	bytesPerSecond int
+}
+
+func (s *slowReader) Read(p []byte) (int, error) {
+	n, err := s.r.Body.Read(p[:min(len(p), max(1, s.bytesPerSecond/10))])
+	if !wait(s.r, time.Duration(n)*time.Second/time.Duration(s.bytesPerSecond)) {
+		return n, s.r.Context().Err()
 	}
-	for i := 0; i+1 < len(lines); i += 2 {
-		var a action
-		if err := json.Unmarshal(lines[i], &a); err != nil || a.Create == nil {
-			s.violate("action line %q", lines[i])
+	return n, err
+}
+
+// apply stores the first limit documents of the body and returns the answer, with so many
+// items too many, or too few. where has it name the index of each.
+func (s *Server) apply(body []byte, limit, wrong int, where bool) []byte {
+	failed := false
+	items := make([]string, 0, len(body)/256)
+	for rest := body; len(rest) > 0; {
+		var head, source []byte
+		head, rest, _ = bytes.Cut(rest, []byte("\n"))
+		source, rest, _ = bytes.Cut(rest, []byte("\n"))
+		index, id, ok := names(head)
+		if !ok {
+			s.violate("action line %q", head)
 			continue
 		}
-		if !json.Valid(lines[i+1]) {
-			s.violate("source line %q", lines[i+1])
+		if len(source) < 2 || source[0] != '{' || !s.idsOnly && !json.Valid(source) {
+			s.violate("source line %q", source)
 		}
-		if !indexName.MatchString(a.Create.Index) || !idForm.MatchString(a.Create.ID) {
-			s.violate("names %q, %q", a.Create.Index, a.Create.ID)
-		}
-		if i/2 >= limit {
+		if len(items) >= limit {
 			break
 		}
-		refusal := s.create(a.Create.Index, a.Create.ID, lines[i+1])
-		if items.Len() > 0 {
-			items.WriteByte(',')
+		item := okItem
+		switch r := s.create(index, id, source); {
+		case r.FailureStore:
+			item = `{"create":{"status":201,"failure_store":"used"}}`
+		case r.Status != 201:
+			failed = true
+			item = fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q,"reason":%q}}}`, r.Status, r.Type, r.Reason)
 		}
-		if refusal.Status == 201 {
-			items.WriteString(`{"create":{"status":201}}`)
-			continue
+		if where {
+			item = fmt.Sprintf(`{"create":{"_index":%q,%s`, cmp.Or(s.behind[string(index)], string(index)), item[len(`{"create":{`):])
 		}
-		errors = true
-		fmt.Fprintf(&items, `{"create":{"status":%d,"error":{"type":%q,"reason":%q}}}`, refusal.Status, refusal.Type, refusal.Reason)
+		items = append(items, item)
 	}
-	return fmt.Appendf(nil, `{"errors":%t,"items":[%s]}`, errors, items.Bytes())
+	for ; wrong > 0; wrong-- {
+		items = append(items, okItem)
+	}
+	items = items[:max(0, len(items)+wrong)]
+	return fmt.Appendf(nil, `{"errors":%t,"items":[%s]}`, failed, strings.Join(items, ","))
+}
+
+const okItem = `{"create":{"status":201}}`
+
+// names returns what an action line names: without decoding JSON where it has the shape that
+// the shipper's have.
+func names(line []byte) (index, id []byte, ok bool) {
+	if rest, found := bytes.CutPrefix(line, []byte(`{"create":{"_index":"`)); found {
+		index, rest, ok = bytes.Cut(rest, []byte(`","_id":"`))
+		id, found = bytes.CutSuffix(rest, []byte(`"}}`))
+		if ok && found && !bytes.ContainsAny(index, `"\`) && !bytes.ContainsAny(id, `"\`) {
+			return index, id, true
+		}
+	}
+	var a struct {
+		Create *struct {
+			Index string `json:"_index"`
+			ID    string `json:"_id"`
+		} `json:"create"`
+	}
+	if json.Unmarshal(line, &a) != nil || a.Create == nil {
+		return nil, nil, false
+	}
+	return []byte(a.Create.Index), []byte(a.Create.ID), true
 }
 
 // create does op_type=create for one document.
-func (s *Server) create(index, id string, source []byte) Refusal {
+func (s *Server) create(name, id, source []byte) Refusal {
+	index, known := s.names[string(name)]
+	if !known {
+		index = string(name)
+		s.names[index] = index
+		if !indexName.MatchString(index) {
+			s.violate("index %q", index)
+		}
+	}
+	index = cmp.Or(s.behind[index], index)
 	if s.item != nil {
-		if r := s.item(index, id, source); r.Status != 0 {
+		if r := s.item(index, string(id), source); r.FailureStore {
+			s.failed++
+			return r
+		} else if r.Status != 0 {
 			return r
 		}
 	}
-	key := index + "/" + id
-	if _, there := s.docs[key]; there {
-		return Refusal{409, "version_conflict_engine_exception", "[" + id + "]: version conflict, document already exists"}
+	k := key{index: index}
+	if len(id) != base64.RawURLEncoding.EncodedLen(len(k.id)) {
+		s.violate("_id %q", id)
+		return Refusal{Status: 400, Type: "illegal_argument_exception", Reason: "not an _id of the shipper"}
 	}
-	s.docs[key] = len(s.order)
-	s.order = append(s.order, Document{index, id, bytes.Clone(source)})
+	if _, err := base64.RawURLEncoding.Decode(k.id[:], id); err != nil {
+		s.violate("_id %q", id)
+		return Refusal{Status: 400, Type: "illegal_argument_exception", Reason: "not an _id of the shipper"}
+	}
+	if _, there := s.docs[k]; there {
+		return Refusal{Status: 409, Type: "version_conflict_engine_exception", Reason: "[" + string(id) + "]: version conflict, document already exists"}
+	}
+	s.docs[k] = struct{}{}
+	if !s.idsOnly {
+		s.order = append(s.order, Document{index, string(id), bytes.Clone(source)})
+	}
 	if prefix, _, ok := strings.Cut(index, "-"); ok && s.templates[prefix] != nil {
 		s.mapped[index] = true
 	}
