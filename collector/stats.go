@@ -29,17 +29,20 @@ type Stats struct {
 type counters struct {
 	sweeps, missedSlots, lastSweep, duration, total, lateness, lateMost atomic.Int64
 	targets, samples, windows, ended, events                            atomic.Int64
+	longest, latest                                                     atomic.Int64 // since Recent was asked last
 }
 
 func (c *counters) late(d time.Duration) {
 	c.lateness.Store(int64(d))
 	c.lateMost.Store(max(c.lateMost.Load(), int64(d)))
+	c.latest.Store(max(c.latest.Load(), int64(d)))
 }
 
 func (c *counters) swept(took time.Duration, missed int64) {
 	c.missedSlots.Add(missed)
 	c.duration.Store(int64(took))
 	c.total.Add(int64(took))
+	c.longest.Store(max(c.longest.Load(), int64(took)))
 	c.lastSweep.Store(time.Now().UnixNano())
 	c.sweeps.Add(1)
 }
@@ -59,4 +62,11 @@ func (c *Collector) Stats() Stats {
 		stats.LastSweep = time.Unix(0, at)
 	}
 	return stats
+}
+
+// Recent returns how long the longest of the sweeps took that have ended since it was called
+// last, and by how much the latest of those began after its slot that have begun since. It is
+// for a Sink, which asks it in Flush.
+func (c *Collector) Recent() (longest, latest time.Duration) {
+	return time.Duration(c.stats.longest.Swap(0)), time.Duration(c.stats.latest.Swap(0))
 }

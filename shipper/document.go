@@ -184,7 +184,6 @@ type Gap struct {
 
 // AppendGap appends the document of one gap. Its time is the gap's.
 func (e *Encoder) AppendGap(dst []byte, node *metric.Node, gap *Gap) []byte {
-	const hex = "0123456789abcdef"
 	dst = e.begin(dst, node, gap.Time, `gap","event.kind":"event"`)
 	dst = appendText(dst, `,"gap.reason":`, gap.Reason)
 	dst = appendKept(dst, `,"gap.documents":`, gap.Documents)
@@ -195,10 +194,7 @@ func (e *Encoder) AppendGap(dst []byte, node *metric.Node, gap *Gap) []byte {
 	dst = appendKept(dst, `,"gap.first_batch":`, gap.FirstBatch)
 	dst = appendKept(dst, `,"gap.last_batch":`, gap.LastBatch)
 	dst = append(dst, `,"gap.epoch":"`...)
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, hex[gap.Epoch>>shift&15])
-	}
-	return append(dst, `"}`...)
+	return append(appendEpoch(dst, gap.Epoch), `"}`...)
 }
 
 // begin opens a document: its time, its node, and kind, which continues the value of

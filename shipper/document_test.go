@@ -101,6 +101,24 @@ func fullWindow(c *metric.Container) *metric.Window {
 
 func nodeWindow() *metric.Window { return fullWindow(&metric.Container{Path: metric.Root}) }
 
+// documentAgent returns what an agent says that has everything to say.
+func documentAgent() *Agent {
+	return &Agent{
+		Time: slotTime + 5e6, Epoch: 0xfeed, Batch: 19, Documents: 105,
+		First: slotTime/1e6 - 9_000, Last: slotTime/1e6 + 5, Final: true, Sampled: 2000,
+		Self: Self{
+			Started: time.Unix(0, slotTime-3600e9), Containers: 100, Descriptors: 1200, Goroutines: 17,
+			Sweeps: 3600, Missed: 2, Samples: 360_000, Longest: 12_345_678, Latest: 701_000, CPU: 21_300_400_500, RSS: 22 << 20,
+		},
+		Delivery: &Stats{
+			Found: 300, Indexed: 1234, GapsIndexed: 1, DuplicatesExpected: 7, DuplicatesUnexpected: 1, Requests: 40, Retried: 4,
+			Dead: 3, FailureStore: 2, Pending: 1049, SpoolBatches: 9, SpoolBytes: 81920, MemoryBytes: 4096,
+			DiskFault: "no space left on device", Degraded: true, Held: true, Trouble: "HTTP status 401",
+		},
+		dropped: [losses]int64{lostBudget: 8, lostMemory: 4, lostBehind: 1, lostDamaged: 1, lostRefused: 3},
+	}
+}
+
 // documents returns one document of each kind that has all its fields.
 func documents(e *Encoder) map[string][]byte {
 	node, c := documentNode, documentContainer()
@@ -122,6 +140,7 @@ func documents(e *Encoder) map[string][]byte {
 			Time: slotTime, Reason: "budget", Documents: 1234, FirstSlot: slotTime - 20e9, LastSlot: slotTime - 10e9,
 			FirstBatch: 17, LastBatch: 18, Epoch: 0xfeed,
 		}),
+		"agent": e.AppendAgent(nil, node, documentAgent()),
 	}
 }
 

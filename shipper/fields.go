@@ -45,6 +45,7 @@ func Fields() []Field {
 		fields = append(fields, scope.fields()...)
 	}
 	fields = append(fields, derivedFields[:]...)
+	fields = append(fields, agentFields[:]...)
 	return append(fields, cadvisorFields()...)
 }
 
@@ -185,7 +186,7 @@ var identityFields = [...]Field{
 	{Name: "machine_name", Type: Keyword, Help: "Name of the node (cAdvisor)."},
 	{Name: "container_Name", Type: Keyword, Help: "Name of the container, or path of the cgroup (cAdvisor)."},
 
-	{Name: "event.dataset", Type: Keyword, Help: "Kind of document: swarmgauge.container, .node, .interface, .device, .filesystem, .event or .gap."},
+	{Name: "event.dataset", Type: Keyword, Help: "Kind of document: swarmgauge.container, .node, .interface, .device, .filesystem, .event, .gap or .agent."},
 	{Name: "event.module", Type: Keyword, Help: "Always swarmgauge."},
 	{Name: "event.kind", Type: Keyword, Help: "metric, or event for events and gaps."},
 	{Name: "event.action", Type: Keyword, Help: "What happened to the container: start, die, oom, health_status, rename, update."},

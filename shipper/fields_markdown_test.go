@@ -48,6 +48,29 @@ Pressure averages (avg10, avg60, avg300) and numbers per CPU are in cAdvisor's `
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Help)
 	}
 	b.WriteString(`
+## The agent
+
+Each batch, which is what one ` + "`_bulk`" + ` request carries and one file of the spool holds, ends with a
+document of the agent itself (` + "`event.dataset: swarmgauge.agent`" + `): one in each shipping interval, one more
+for each 5,000 documents or 5 MiB of it, and one when the agent ends (` + "`agent.batch.final`" + `). It is a
+manifest: ` + "`agent.batch.documents`" + ` is the number of documents in the batch, itself included, so that is how
+many documents Elasticsearch must have whose _id has this epoch and sequence number; ` + "`agent.documents.sampled`" + `
+is the sum of them over the batches of this run up to and including this one. Gap documents are in no count but
+` + "`agent.documents.gaps`" + `, and their batches have no document of the agent. Of everything in the spool,
+
+    agent.documents.sampled + .found = .indexed + .pending + .dead + the sum of .dropped
+
+These counters are totals since the start of the run. ` + "`agent audit`" + ` checks all of this. What
+` + "`-storage_driver=stdout` and `agent collect json`" + ` print ends with one, too; nothing is delivered there, so
+it has ` + "`agent.documents.sampled`" + ` alone.
+
+| Field | Type | Unit | Meaning |
+|---|---|---|---|
+`)
+	for _, f := range agentFields {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Help)
+	}
+	b.WriteString(`
 ## cAdvisor's numbers
 
 ` + "`container_stats`" + ` has cAdvisor's v1 layout, whole. What is not read there prints zero, as it does in

@@ -64,6 +64,9 @@ type Options struct {
 	// Encoder says what documents tell of the agent. Its Interval is the shipping
 	// interval.
 	Encoder EncoderOptions
+	// Self says how the agent is, for the document of the agent itself that ends each
+	// batch. It is called by the loop's goroutine. nil for no such documents.
+	Self func() Self
 	// Version is the agent's version.
 	Version string
 	// Log takes what an operator should know; default nothing is logged.
@@ -108,6 +111,9 @@ type Shipper struct {
 
 	// Owned by the loop.
 	encoder *Encoder
+	self    func() Self // nil for no documents of the agent
+	agent   Agent       // the newest
+	stat    Stats       // what agent.Delivery points to
 	deflate deflater
 	batch   *Batch // being filled, nil when nothing was put since the last one
 	prefix  string
@@ -134,6 +140,7 @@ func New(ctx context.Context, o Options) (*Shipper, error) {
 		counts:   new(counts),
 		handover: newHandover(),
 		encoder:  NewEncoder(o.Encoder),
+		self:     o.Self,
 		prefix:   o.IndexPrefix,
 		node:     new(atomic.Pointer[metric.Node]),
 		closed:   make(chan struct{}),
@@ -193,7 +200,7 @@ func (s *Shipper) meet(node *metric.Node) {
 // open returns the batch for the next document, whose time is ns.
 func (s *Shipper) open(ns int64) *Batch {
 	if s.batch != nil && s.batch.full() {
-		s.hand()
+		s.hand(false)
 	}
 	if s.batch == nil {
 		s.batch = s.handover.spare(s.prefix)
@@ -207,12 +214,16 @@ func (s *Shipper) open(ns int64) *Batch {
 func (s *Shipper) Flush(slot int64) {
 	if s.batch != nil {
 		s.batch.slot = slot
-		s.hand()
+		s.hand(false)
 	}
 }
 
-// hand gives the batch to the publisher.
-func (s *Shipper) hand() {
+// hand gives the batch to the publisher, the document of the agent as its last one. final
+// tells that no other batch comes.
+func (s *Shipper) hand(final bool) {
+	if s.self != nil {
+		s.sign(s.batch, final)
+	}
 	s.batch.close()
 	dropped := s.handover.put(s.batch)
 	s.batch = nil
@@ -220,6 +231,21 @@ func (s *Shipper) hand() {
 		s.spool.lose(lostBehind, dropped.name(), dropped.docs)
 		s.handover.recycle(dropped)
 	}
+}
+
+// sign appends the document of the agent: what is in the batch, so that anybody can tell
+// from Elasticsearch alone whether all of it arrived, and what has become of all others.
+func (s *Shipper) sign(b *Batch, final bool) {
+	now := time.Now()
+	line := b.Action(now.UnixMilli())
+	a := &s.agent
+	*a = Agent{
+		Time: now.UnixNano(), Epoch: b.epoch, Batch: b.seq, Documents: b.docs + 1,
+		First: b.first, Last: b.last, Final: final,
+		Sampled: s.counts.sampled.Add(1), Self: s.self(), Delivery: &s.stat,
+	}
+	a.dropped = s.stats(&s.stat)
+	b.Source(s.encoder.AppendAgent(line, s.node.Load(), a))
 }
 
 // Run stores and sends batches until ctx ends or Close is called; attempts under way then
@@ -273,12 +299,13 @@ func (s *Shipper) store() {
 	}
 }
 
-// Close stores what was put since the last Flush, ends Run and waits for its end, and
+// Close stores what was put since the last Flush, and that nothing comes after it, ends Run and waits for its end, and
 // gives the spool back. It takes five seconds at most: a disk that hangs then keeps the
 // last batch. The loop must have stopped; it is called once.
 func (s *Shipper) Close() {
-	if s.batch != nil {
-		s.hand()
+	if s.batch != nil || s.self != nil && s.node.Load() != nil {
+		s.open(time.Now().UnixNano())
+		s.hand(true)
 	}
 	close(s.closed)
 	if s.started.Load() {

@@ -3,6 +3,7 @@ package shipper
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"math"
 	"strconv"
 	"time"
 )
@@ -31,9 +32,12 @@ type Batch struct {
 	epoch  uint64
 	seq    uint64
 	slot   int64 // ns since the Unix epoch
-	docs   int   // documents with measurements
+	docs   int   // documents that are no gap documents
 	gaps   int   // gap documents
 	raw    int   // length of the body, in bytes
+	// first and last are the earliest and the latest time of a document, in ms since
+	// the Unix epoch; first is above last while there is none.
+	first, last int64
 
 	deflate *deflater // lent by reset until close
 	line    []byte    // of the document that is being written
@@ -47,6 +51,7 @@ type Batch struct {
 func (b *Batch) reset(epoch, seq uint64, d *deflater) {
 	b.epoch, b.seq = epoch, seq
 	b.docs, b.gaps, b.slot, b.raw = 0, 0, 0, 0
+	b.first, b.last = math.MaxInt64, math.MinInt64
 	b.deflate = d
 	d.begin(b.member[:0], "")
 }
@@ -63,6 +68,7 @@ func (b *Batch) reset(epoch, seq uint64, d *deflater) {
 // segments whose range of ids excludes the new one.
 func (b *Batch) Action(unixMilli int64) []byte {
 	ms := min(max(unixMilli, 0), lastMilli)
+	b.first, b.last = min(b.first, ms), max(b.last, ms)
 	if day := ms / 86400e3; b.index == nil || day != b.day {
 		b.day = day
 		b.index = append(append(b.index[:0], b.prefix...), '-')
@@ -99,7 +105,8 @@ func (b *Batch) append(line []byte) {
 	b.deflate.write(b.line)
 }
 
-// full tells that the batch has to be closed before the next document.
+// full tells that the batch has to be closed before the next document of the loop. The
+// agent's own document always has a place.
 func (b *Batch) full() bool { return b.docs+b.gaps >= maxDocs || b.raw >= maxRaw }
 
 // close ends the body, which is in member then.

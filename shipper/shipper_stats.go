@@ -50,6 +50,8 @@ func (c *counts) fail(sentence string) {
 //
 // holds to the document, gap documents not counted.
 type Stats struct {
+	// Epoch is in the _id of each document of this run.
+	Epoch uint64
 	// Sampled counts the documents that were put, Batches those that were stored.
 	Sampled, Batches int64
 	// Found counts the documents that earlier runs had left on disk.
@@ -98,36 +100,45 @@ type Stats struct {
 }
 
 // Stats returns the counts of this moment. It may be called at any time by any goroutine.
-func (s *Shipper) Stats() Stats {
+func (s *Shipper) Stats() (v Stats) {
+	lost := s.stats(&v)
+	v.Dropped = make(map[string]int64, losses)
+	for reason := range lostRefused {
+		v.Dropped[reason.String()] = lost[reason]
+	}
+	return v
+}
+
+// stats sets everything in v but Dropped, and returns what that is made of.
+func (s *Shipper) stats(v *Stats) (lost [losses]int64) {
 	c := s.counts
-	v := Stats{
+	*v = Stats{
+		Epoch:   s.spool.epoch,
 		Sampled: c.sampled.Load(), Batches: c.batches.Load(),
 		Indexed: c.indexed.Load(), GapsIndexed: c.gapsIndexed.Load(),
 		DuplicatesExpected: c.duplicatesExpected.Load(), DuplicatesUnexpected: c.duplicatesUnexpected.Load(),
 		Requests: c.requests.Load(), Retried: c.retried.Load(), Dead: c.dead.Load(),
 		FailureStore: c.failureStore.Load(),
-		Dropped:      make(map[string]int64, losses),
 	}
 	a, content := s.spool.account()
 	v.Found = int64(a.found)
 	v.Alien = a.alien
-	lost := int64(0)
+	v.Pending = v.Sampled + v.Found - v.Indexed - v.Dead
 	for reason, n := range a.lost {
-		if loss(reason) != lostRefused {
-			v.Dropped[loss(reason).String()] = int64(n)
-			lost += int64(n)
+		lost[reason] = int64(n)
+		if loss(reason) != lostRefused { // these are dead
+			v.Pending -= int64(n)
 		}
 	}
 	v.SpoolBatches, v.SpoolBytes, v.MemoryBytes = content.batches, content.bytes, int64(content.memoryBytes)
 	if content.oldest != 0 {
 		v.Oldest = time.UnixMilli(content.oldest)
 	}
-	v.Pending = v.Sampled + v.Found - v.Indexed - v.Dead - lost
 	v.DiskFault, v.DiskFaultSince = a.fault, a.faultAt
 	c.mu.Lock()
 	v.Trouble, v.TroubleSince, v.Held = c.trouble, c.troubleAt, c.held
 	v.LastError, v.LastErrorAt = c.lastError, c.lastErrorAt
 	c.mu.Unlock()
 	v.Degraded = v.DiskFault != "" || v.Held || v.DuplicatesUnexpected > 0 || v.FailureStore > 0
-	return v
+	return lost
 }

@@ -470,7 +470,7 @@ func TestBehind(t *testing.T) {
 // TestLines: -storage_driver=stdout writes one document per line.
 func TestLines(t *testing.T) {
 	var out strings.Builder
-	lines := NewLines(&out, EncoderOptions{Interval: testInterval}, zap.NewNop())
+	lines := NewLines(&out, EncoderOptions{Interval: testInterval}, nil, zap.NewNop())
 	newLoad(3).tick(lines)
 	got := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	if len(got) != 3 {

@@ -29,20 +29,23 @@ func (p program) collect(ctx context.Context, args []string) error {
 	}
 	log := newLog("warn", o.LogFormat, p.stderr)
 
-	table := &table{}
-	var sink collector.Sink = table
-	if format == "json" {
-		sink = shipper.NewLines(p.stdout, o.encoder(o.HousekeepingInterval), log)
-	}
 	parts, err := openParts(o, log)
 	if err != nil {
 		return err
 	}
 	defer parts.close()
+	self := newSelf(parts.cgroups)
+	defer self.close()
+	table := &table{}
+	var sink collector.Sink = table
+	if format == "json" {
+		sink = shipper.NewLines(p.stdout, o.encoder(o.HousekeepingInterval), self.tell, log)
+	}
 	loop, err := parts.collector(ctx, o, sink, log)
 	if err != nil {
 		return err
 	}
+	self.loop = loop
 	if err := loop.Once(ctx); err != nil {
 		return err
 	}

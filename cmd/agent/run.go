@@ -49,7 +49,9 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 	}
 	defer parts.close()
 
-	out, err := p.output(ctx, o, log)
+	self := newSelf(parts.cgroups)
+	defer self.close()
+	out, err := p.output(ctx, o, self, log)
 	if err != nil {
 		listener.Close()
 		return err
@@ -59,6 +61,7 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 		listener.Close()
 		return err
 	}
+	self.loop = loop
 	log.Info("swarmgauge measures this node", zap.String("version", versionString()),
 		zap.Stringer("cgroup", parts.cgroups.Mode()), zap.Duration("interval", o.HousekeepingInterval),
 		zap.String("output", o.destination()), zap.Stringer("address", listener.Addr()))
@@ -73,11 +76,13 @@ type output struct {
 	shipper *shipper.Shipper // nil for stdout
 }
 
-func (p program) output(ctx context.Context, o *options, log *zap.Logger) (output, error) {
+func (p program) output(ctx context.Context, o *options, self *self, log *zap.Logger) (output, error) {
 	if o.StorageDriver == "stdout" {
-		return output{sink: shipper.NewLines(p.stdout, o.encoder(o.ShipInterval), log)}, nil
+		return output{sink: shipper.NewLines(p.stdout, o.encoder(o.ShipInterval), self.tell, log)}, nil
 	}
-	s, err := shipper.New(ctx, o.shipper(log))
+	options := o.shipper(log)
+	options.Self = self.tell
+	s, err := shipper.New(ctx, options)
 	if err != nil {
 		return output{}, err
 	}

@@ -75,7 +75,7 @@ func (s *state) delivery(h *web.Health) any {
 		h.Problems = append(h.Problems, fmt.Sprintf("Elasticsearch took %d documents into its failure store instead of the index, where no search for them looks: GET <index>::failures/_search says why.", d.FailureStore))
 	}
 	delivery := map[string]any{
-		"to": s.options.destination(), "sampled": d.Sampled, "found": d.Found, "indexed": d.Indexed,
+		"to": s.options.destination(), "epoch": fmt.Sprintf("%016x", d.Epoch), "sampled": d.Sampled, "found": d.Found, "indexed": d.Indexed,
 		"pending": d.Pending, "dead": d.Dead, "dropped": d.Dropped,
 		"spool_bytes": d.SpoolBytes, "memory_bytes": d.MemoryBytes,
 	}
