@@ -38,6 +38,9 @@ type Agent struct {
 	// First and Last are the earliest and the latest time of its documents, in
 	// milliseconds since the Unix epoch.
 	First, Last int64
+	// Waiting is the oldest batch that wasn't delivered when this one was ended, Batch if
+	// none waited.
+	Waiting uint64
 	// Final tells that no other batch of this run comes.
 	Final bool
 	// Sampled counts the documents of this run, those of this batch included.
@@ -58,6 +61,7 @@ const (
 	agentBatchDocuments
 	agentBatchFirst
 	agentBatchLast
+	agentBatchWaiting
 	agentBatchFinal
 	agentSampled
 	agentFound
@@ -104,6 +108,7 @@ var agentFields = [numAgentFields]Field{
 	agentBatchDocuments: {"agent.batch.documents", Long, "count", "Documents in the batch, this one included.", true},
 	agentBatchFirst:     {"agent.batch.first", Date, "", "Earliest @timestamp in the batch.", false},
 	agentBatchLast:      {"agent.batch.last", Date, "", "Latest @timestamp in the batch.", false},
+	agentBatchWaiting:   {"agent.batch.waiting", Long, "", "Sequence number of the oldest batch that had not been delivered when this one was ended: its own where none waited.", false},
 	agentBatchFinal:     {"agent.batch.final", Boolean, "", "Whether no other batch of this run comes: the agent was asked to end.", false},
 	agentSampled:        {"agent.documents.sampled", Long, "count", "Documents made in this run, those of this batch included.", true},
 	agentFound:          {"agent.documents.found", Long, "count", "Documents that earlier runs had left in the spool.", true},
@@ -167,6 +172,7 @@ func (e *Encoder) AppendAgent(dst []byte, node *metric.Node, a *Agent) []byte {
 	dst = agentBatchFinal.appendBool(dst, a.Final)
 	dst = agentSampled.append(dst, a.Sampled)
 	if d := a.Delivery; d != nil {
+		dst = agentBatchWaiting.append(dst, int64(a.Waiting))
 		dst = agentFound.append(dst, d.Found)
 		dst = agentIndexed.append(dst, d.Indexed)
 		dst = agentPending.append(dst, d.Pending)

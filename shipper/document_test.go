@@ -105,7 +105,7 @@ func nodeWindow() *metric.Window { return fullWindow(&metric.Container{Path: met
 func documentAgent() *Agent {
 	return &Agent{
 		Time: slotTime + 5e6, Epoch: 0xfeed, Batch: 19, Documents: 105,
-		First: slotTime/1e6 - 9_000, Last: slotTime/1e6 + 5, Final: true, Sampled: 2000,
+		First: slotTime/1e6 - 9_000, Last: slotTime/1e6 + 5, Waiting: 17, Final: true, Sampled: 2000,
 		Self: Self{
 			Started: time.Unix(0, slotTime-3600e9), Containers: 100, Descriptors: 1200, Goroutines: 17,
 			Sweeps: 3600, Missed: 2, Samples: 360_000, Longest: 12_345_678, Latest: 701_000, CPU: 21_300_400_500, RSS: 22 << 20,

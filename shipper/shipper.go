@@ -116,8 +116,11 @@ type Shipper struct {
 	stat    Stats       // what agent.Delivery points to
 	deflate deflater
 	batch   *Batch // being filled, nil when nothing was put since the last one
+	handed  uint64 // the last batch that was given to the publisher
 	prefix  string
 	node    *atomic.Pointer[metric.Node] // the newest, for gap documents
+
+	stored atomic.Uint64 // the last batch that the publisher has given to the spool
 
 	closed  chan struct{} // closed by Close
 	ended   chan struct{} // closed by Run, if it was started
@@ -225,6 +228,7 @@ func (s *Shipper) hand(final bool) {
 		s.sign(s.batch, final)
 	}
 	s.batch.close()
+	s.handed = s.batch.seq
 	dropped := s.handover.put(s.batch)
 	s.batch = nil
 	if dropped != nil {
@@ -241,11 +245,21 @@ func (s *Shipper) sign(b *Batch, final bool) {
 	a := &s.agent
 	*a = Agent{
 		Time: now.UnixNano(), Epoch: b.epoch, Batch: b.seq, Documents: b.docs + 1,
-		First: b.first, Last: b.last, Final: final,
+		First: b.first, Last: b.last, Waiting: s.waiting(b.seq), Final: final,
 		Sampled: s.counts.sampled.Add(1), Self: s.self(), Delivery: &s.stat,
 	}
 	a.dropped = s.stats(&s.stat)
 	b.Source(s.encoder.AppendAgent(line, s.node.Load(), a))
+}
+
+// waiting returns the oldest batch before seq that isn't delivered, or seq. What was handed
+// over and isn't stored yet counts as one that is.
+func (s *Shipper) waiting(seq uint64) uint64 {
+	oldest := seq
+	if stored := s.stored.Load(); stored < s.handed {
+		oldest = stored + 1
+	}
+	return min(oldest, s.spool.oldest(seq))
 }
 
 // Run stores and sends batches until ctx ends or Close is called; attempts under way then
@@ -294,6 +308,7 @@ func (s *Shipper) publish(ctx context.Context) {
 func (s *Shipper) store() {
 	for b := s.handover.take(); b != nil; b = s.handover.take() {
 		s.spool.publish(b)
+		s.stored.Store(b.seq)
 		s.counts.batches.Add(1)
 		s.handover.recycle(b)
 	}

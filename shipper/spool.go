@@ -627,6 +627,16 @@ func (s *spool) has(seq uint64) bool {
 	return there
 }
 
+// oldest returns the oldest batch that is in the spool, or seq if that is older.
+func (s *spool) oldest(seq uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.entries) > 0 {
+		return min(seq, s.entries[0].seq)
+	}
+	return seq
+}
+
 // find returns where the batch is in entries, or would be. The caller holds mu.
 func (s *spool) find(seq uint64) (int, bool) {
 	at := sort.Search(len(s.entries), func(i int) bool { return s.entries[i].seq >= seq })

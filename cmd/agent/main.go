@@ -57,6 +57,7 @@ func commands() []command {
 		{"run", "measure and ship until a signal comes (what \"agent\" alone does)", program.runAgent},
 		{"collect", "measure everything once and print it, as a table or as JSON", program.collect},
 		{"template", "print the index template, for whoever may install it in Elasticsearch", program.template},
+		{"audit", "prove from Elasticsearch that nothing is lost and nothing is there twice; exit 0 if so, 1 if not, 2 if that can't be told", program.audit},
 		{"healthcheck", "ask the agent on this machine how it is; exit 0 if it is well", program.healthcheck},
 		{"version", "print the version", program.version},
 	}
@@ -65,12 +66,21 @@ func commands() []command {
 // usageError is a mistake in the command line or the environment.
 type usageError struct{ error }
 
+// outcome is an answer that has been printed and that the exit code gives, too.
+type outcome struct {
+	error
+	code int
+}
+
 func (p program) run(ctx context.Context) int {
 	err := p.dispatch(ctx)
 	var usage usageError
+	var known outcome
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &known):
+		return known.code
 	case errors.As(err, &usage):
 		fmt.Fprintf(p.stderr, "agent: %v\n", err)
 		return exitUsage

@@ -175,8 +175,14 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 // parseOptions reads the command line and the environment. Errors are usageErrors of
 // one sentence; flag.ErrHelp comes back as it is, the help having been printed.
 func parseOptions(args, environ []string, stdout io.Writer) (*options, []string, error) {
+	return parseOptionsAnd(args, environ, stdout, func(*options, *flag.FlagSet) {})
+}
+
+// parseOptionsAnd is parseOptions for a command that has options more, which declare adds.
+func parseOptionsAnd(args, environ []string, stdout io.Writer, declare func(*options, *flag.FlagSet)) (*options, []string, error) {
 	o := new(options)
 	fs := o.flags(io.Discard)
+	declare(o, fs)
 	if err := fs.Parse(normalize(fs, args)); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			printOptions(fs, stdout)
