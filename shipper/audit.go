@@ -361,7 +361,7 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 	}
 	order := map[uint64]int{} // by epoch
 	var holes []hole
-	dropped := int64(0) // documents that gaps have to tell of
+	untold := map[uint64]int64{} // by epoch: documents dropped or dead that no gap tells of
 	for i, r := range runs {
 		order[r.epoch] = i
 		if r.newest.documents == 0 {
@@ -371,7 +371,7 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 		n.Runs++
 		n.Until = time.UnixMilli(max(m.at, n.Until.UnixMilli())).UTC()
 		n.MissedSweeps += m.missed - r.oldest.missed
-		dropped += m.dropped + m.dead
+		untold[r.epoch] = m.dropped + m.dead
 		for _, b := range r.batches {
 			if !b.outside {
 				n.Present += int64(b.present)
@@ -405,12 +405,11 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 	n.Made += n.Present
 
 	var gaps []auditedGap
-	told := int64(0)
 	for _, g := range a.gaps {
 		if g.node == name {
 			gaps = append(gaps, g)
-			if i, ok := order[g.epoch]; ok && runs[i].newest.documents > 0 {
-				told += g.documents
+			if n, ok := untold[g.epoch]; ok {
+				untold[g.epoch] = max(0, n-g.documents)
 			}
 		}
 	}
@@ -429,7 +428,7 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 	for _, amount := range covered {
 		n.InGaps += amount
 	}
-	a.explain(&n, holes, max(0, dropped-told), newest, tell)
+	a.explain(&n, holes, untold, newest, tell)
 	a.excess(gaps, covered, runs, order, tell)
 	return n
 }
@@ -497,8 +496,8 @@ func cover(holes []hole, gaps []auditedGap, runs []*auditedRun, order map[uint64
 }
 
 // explain says what has become of documents that aren't there and in no gap. untold are
-// those that the runs counted as dropped or dead, and no gap tells of.
-func (a *auditor) explain(n *AuditedNode, holes []hole, untold int64, newest manifest, tell func(Verdict, string, ...any)) {
+// those that the runs counted as dropped or dead, and no gap tells of, by epoch.
+func (a *auditor) explain(n *AuditedNode, holes []hole, untold map[uint64]int64, newest manifest, tell func(Verdict, string, ...any)) {
 	waiting, empty, whose := newest.pending-int64(newest.documents), newest.waiting == newest.batch.seq, "its newest batch"
 	for _, live := range a.options.Live {
 		if live.Epoch == newest.batch.epoch {
@@ -524,13 +523,24 @@ func (a *auditor) explain(n *AuditedNode, holes []hole, untold int64, newest man
 	}
 	n.OnTheirWay = min(late, waiting)
 	n.Lost = gone + late - n.OnTheirWay
+	gapsWait := int64(0)
 	if !empty {
-		// A gap that waits, too, may tell of the rest. How much a run dropped before it
+		// A gap that waits, too, may tell of the rest. Those of earlier runs wait only if
+		// something does that is older than the newest run; how much one dropped before it
 		// was killed is known to its gaps alone.
-		byGap := min(n.Lost, untold)
-		if n.Killed > 0 {
-			byGap = n.Lost
+		gapsWait = untold[newest.batch.epoch]
+		run := a.runs[newest.batch.epoch]
+		if run == nil || run.oldest.documents == 0 || newest.waiting < run.oldest.batch.seq {
+			for epoch, n := range untold {
+				if epoch != newest.batch.epoch {
+					gapsWait += n
+				}
+			}
+			if n.Killed > 0 {
+				gapsWait = max(gapsWait, n.Lost)
+			}
 		}
+		byGap := min(n.Lost, gapsWait)
 		n.OnTheirWay, n.Lost = n.OnTheirWay+byGap, n.Lost-byGap
 	}
 	const most = 10
@@ -542,8 +552,8 @@ func (a *auditor) explain(n *AuditedNode, holes []hole, untold int64, newest man
 		tell(Refuted, "%d documents are lost: not there, in no gap, and not on their way.", n.Lost)
 	}
 	if n.OnTheirWay > 0 {
-		tell(Undecided, "%d documents may be on their way: %s says that %d wait, and %d more were dropped whose gap has not arrived. Audit again when nothing waits.",
-			n.OnTheirWay, whose, waiting, untold)
+		tell(Undecided, "%d documents may be on their way: %s says that %d wait, and gaps that have not arrived may tell of %d. Audit again when nothing waits.",
+			n.OnTheirWay, whose, waiting, gapsWait)
 	}
 }
 

@@ -206,7 +206,7 @@ func (r *auditReader) newest(ctx context.Context, node string) (m manifest, err 
 // none but _index and _id.
 func (r *auditReader) each(ctx context.Context, filter, not []object, source []string, f func(*auditHit) error) (err error) {
 	body := object{
-		"size": auditPage, "sort": []string{"_doc"}, "track_total_hits": false,
+		"size": auditPage, "sort": []string{"_doc"},
 		"query":   object{"bool": object{"filter": filter, "must_not": not}},
 		"_source": source,
 	}

@@ -323,7 +323,7 @@ func TestAuditVerdicts(t *testing.T) {
 			a.options.Live = []LiveAgent{{Epoch: 7, Sampled: 9, Indexed: 8, Empty: true}}
 		}},
 		{"counters don't add up", Refuted, "don't add up", func(a *auditor, _ map[string]manifest) { a.runs[7].newest.indexed-- }},
-		{"its gap is on its way", Undecided, "whose gap has not arrived", func(a *auditor, newest map[string]manifest) {
+		{"its gap is on its way", Undecided, "gaps that have not arrived may tell of 3", func(a *auditor, newest map[string]manifest) {
 			without(a, 11)
 			m := newest[auditedNode]
 			m.indexed, m.dropped, m.waiting = 2, 3, 9 // the gap's number isn't that of what it tells of

@@ -531,6 +531,14 @@ func (l *later) start(t testing.TB) {
 	t.Cleanup(l.Close)
 }
 
+// again starts a proxy that was closed at the same address.
+func (l *later) again(t testing.TB) {
+	t.Helper()
+	l.Server = httptest.NewUnstartedServer(l.Config.Handler)
+	l.Listener.Close()
+	l.start(t)
+}
+
 func testUnreachableAtStart(t *testing.T, g *target, prefix string) {
 	server := proxyLater(t, g.ElasticsearchServer)
 	a := startAgent(t, g.options(prefix, "-storage_driver_es_host=http://"+server.address,
