@@ -129,6 +129,9 @@ func (r *auditReader) run(ctx context.Context) (*Audit, error) {
 	}
 	// A gap keeps the time at which it was found first, however much it grows: all of them.
 	err = r.each(ctx, []object{dataset("gap")}, nil, []string{"host.name", "gap.*"}, func(h *auditHit) error {
+		if h.Source.GapDocuments == 0 {
+			return nil // it tells of something else than documents
+		}
 		epoch, ok := parseEpoch(h.Source.GapEpoch)
 		if !ok {
 			return fmt.Errorf("the gap document %s/%s can't be read", h.Index, h.ID)
