@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
 GO ?= $(shell .ci/go)
 LAB = $(GO) run ./test/lab/cmd/lab
 
-.PHONY: build demo demo-down test unit bench lint fuzz generate
+.PHONY: build demo demo-down test unit faults soak bench lint fuzz generate
 
 # The agent, static, in bin/.
 build:
@@ -37,6 +37,23 @@ test: lint
 unit:
 	$(GO) test -short ./...
 
+# The full form of every row of the catalogue of faults, one after the other: most of a day.
+# What they find is recorded, and stands in docs/reliability.md. A row that fails doesn't
+# keep the others from running.
+faults:
+	$(LAB) prepare
+	@failed=0; \
+	SWARMGAUGE_FAULTS=full $(GO) test -count=1 -p 1 -timeout 48h -v -run '^Test[DSC][0-9][0-9]' ./... || failed=1; \
+	$(GO) test -count=1 ./test/faults -run TestReliability -update; \
+	exit $$failed
+
+# An agent among two hundred cgroups that come and go, a random fault each minute; in the
+# end the auditor has to prove that nothing is lost. SOAK=3h makes it longer.
+SOAK ?= 10m
+soak:
+	$(LAB) prepare elasticsearch
+	SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test
+
 lint:
 	@unformatted=$$($(dir $(GO))gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -45,7 +62,7 @@ lint:
 # CPU time per container-sample beside the floor of the kernel, on 100 containers.
 bench:
 	$(LAB) prepare docker elasticsearch
-	$(GO) test -count=1 -timeout 30m -v -run '^$$' -bench Agent ./bench
+	$(GO) test -count=1 -timeout 40m -v -run '^$$' -bench Agent ./bench
 
 # Ten seconds of each fuzz target.
 fuzz:
@@ -56,7 +73,9 @@ fuzz:
 		done; \
 	done
 
-# METRICS.md, docs/configuration.md and the fates in docs/operations.md from the tables.
+# METRICS.md, docs/configuration.md, docs/reliability.md and the fates in docs/operations.md
+# from the tables.
 generate:
+	$(GO) test ./test/faults -run TestReliability -update
 	$(GO) test ./shipper -run 'TestMetricsMarkdown|TestFatesInOperations' -update
 	$(GO) test ./cmd/agent -run TestConfigurationReference -update

@@ -67,7 +67,10 @@ func TestAudit(t *testing.T) {
 	lab.Need(t, lab.Elasticsearch)
 	prefix := cgroupsOfTest(t, "one", "two")
 	for _, version := range lab.ElasticsearchVersions() {
-		t.Run(version, func(t *testing.T) { testAudit(t, version, prefix) })
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			testAudit(t, version, prefix)
+		})
 	}
 }
 
@@ -128,10 +131,14 @@ func testAudit(t *testing.T, version, prefix string) {
 	a.kill()
 	server.again(t)
 	a = startAgent(t, options...)
-	awaitEmpty(a)
-	// The newest batches tell that nothing waits, which makes the auditor sure.
-	time.Sleep(2 * time.Second)
+	waitFor(t, 60*time.Second, "documents of the second run", func() error {
+		if d := a.delivery(t); d.Pending > 0 || d.Indexed < d.Found+2*5 {
+			return fmt.Errorf("%+v", d)
+		}
+		return nil
+	})
 	a.stopInTime(t)
+	time.Sleep(time.Second) // what is audited ends with a whole second
 	n := checkAudit(t, g, began, shipper.Proven, "was killed", auditor...)
 	if n.Runs != 2 || n.Killed != 1 || n.InGaps == 0 || n.Made != n.Present+n.InGaps || n.OnTheirWay+n.Lost+n.Twice != 0 {
 		t.Errorf("%+v", n)
