@@ -48,11 +48,13 @@ faults:
 	exit $$failed
 
 # An agent among two hundred cgroups that come and go, a random fault each minute; in the
-# end the auditor has to prove that nothing is lost. SOAK=3h makes it longer.
+# end the auditor has to prove that nothing is lost. SOAK=3h makes it longer, SOAK_EVERY=10s
+# wilder.
 SOAK ?= 10m
+SOAK_EVERY ?= 1m
 soak:
 	$(LAB) prepare elasticsearch
-	SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test
+	SOAK=$(SOAK) SOAK_EVERY=$(SOAK_EVERY) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test
 
 lint:
 	@unformatted=$$($(dir $(GO))gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }

@@ -65,6 +65,7 @@ func checkAudit(t testing.TB, g *target, from time.Time, want shipper.Verdict, s
 // proven from Elasticsearch alone. Whatever is then changed there refutes it.
 func TestAudit(t *testing.T) {
 	lab.Need(t, lab.Elasticsearch)
+	t.Parallel() // waits most of its time
 	prefix := cgroupsOfTest(t, "one", "two")
 	for _, version := range lab.ElasticsearchVersions() {
 		t.Run(version, func(t *testing.T) {

@@ -20,9 +20,12 @@ import (
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
-// soakVariable is how long TestSoak lasts; make soak sets it. Without it there is one fault
-// of each of three kinds.
-const soakVariable = "SOAK"
+// soakVariable is how long TestSoak lasts, everyVariable how long the agent rests between two
+// faults; make soak sets them. Without the first there is one fault of each of three kinds.
+const (
+	soakVariable  = "SOAK"
+	everyVariable = "SOAK_EVERY"
+)
 
 // TestSoak lets an agent live among two hundred cgroups that come and go, with a fault of a
 // random kind each minute. In the end the auditor has to prove that nothing is lost and
@@ -30,12 +33,10 @@ const soakVariable = "SOAK"
 func TestSoak(t *testing.T) {
 	lab.Need(t, lab.Elasticsearch)
 	length, cgroups, between := time.Duration(0), 30, 2*time.Second
-	if text := os.Getenv(soakVariable); text != "" {
-		var err error
-		if length, err = time.ParseDuration(text); err != nil {
-			t.Fatalf("%s is a length of time, as 3h: %v", soakVariable, err)
-		}
-		cgroups, between = 200, time.Minute
+	if os.Getenv(soakVariable) != "" {
+		length, between, cgroups = soakTime(t, soakVariable, 0), soakTime(t, everyVariable, time.Minute), 200
+	} else {
+		t.Parallel() // waits most of its time
 	}
 	disk := lab.LoopDiskFor(t, 48)
 	fleet := newSoakFleet(t, cgroups)
@@ -66,9 +67,11 @@ func TestSoak(t *testing.T) {
 		} else if time.Since(began) > length {
 			break
 		}
-		t.Logf("%v: %s", time.Since(began).Round(time.Second), fault.name)
+		at := time.Now()
 		fault.happen(t, k)
+		ended := time.Now()
 		k.recover(t)
+		t.Logf("%v: %s (%v, well %v later)", at.Sub(began).Round(time.Second), fault.name, ended.Sub(at).Round(time.Second/10), time.Since(ended).Round(time.Second/10))
 	}
 	k.agent.stopInTime(t)
 	k.remember(t)
@@ -88,6 +91,20 @@ func TestSoak(t *testing.T) {
 	t.Logf("%d runs, %d killed, %d batches, %d documents: %d there, %d in gaps; %d slots missed; the spool has %d files left\n%s",
 		n.Runs, n.Killed, n.Batches, n.Made, n.Present, n.InGaps, n.MissedSweeps, k.spooled(t), sentencesOf(found))
 	k.checkGrowth(t)
+}
+
+// soakTime reads a length of time from the environment.
+func soakTime(t *testing.T, name string, otherwise time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("%s is a length of time, as 3h: %v", name, err)
+	}
+	return d
 }
 
 // soak is an agent in a soak, and what it lives with.
