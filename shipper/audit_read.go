@@ -269,7 +269,7 @@ func (r *auditReader) page(ctx context.Context, build func(http.Header, []byte) 
 		return p, fmt.Errorf("the answer of Elasticsearch can't be read: %w", err)
 	}
 	if p.TimedOut || p.Shards.Failed > 0 {
-		return p, errors.New("Elasticsearch could read only a part of the indices: see its health, and audit again")
+		return p, errors.New("only a part of the indices could be read: see the health of Elasticsearch, and audit again")
 	}
 	return p, nil
 }

@@ -88,7 +88,7 @@ func (p program) audit(ctx context.Context, args []string) error {
 	options.Addresses = strings.Split(o.ESHost, ",")
 	found, err := shipper.RunAudit(ctx, options, audited)
 	if err != nil {
-		return outcome{p.complain(fmt.Errorf("Elasticsearch at %s: %w", redact(o.ESHost), err)), exitUndecided}
+		return outcome{p.complain(fmt.Errorf("reading Elasticsearch at %s: %w", redact(o.ESHost), err)), exitUndecided}
 	}
 	if flags.json {
 		encoder := json.NewEncoder(p.stdout)
