@@ -33,18 +33,23 @@ func (s *self) close() {
 	if s.statm >= 0 {
 		unix.Close(s.statm)
 	}
+	s.statm = -1
 }
 
 // tell says how the agent is. The loop's goroutine calls it at the end of each batch; it
 // allocates nothing.
 func (s *self) tell() shipper.Self {
+	v := s.process()
 	l := s.loop.Stats()
-	v := shipper.Self{
-		Started: s.started, Containers: l.Targets, Descriptors: int64(s.cgroups.Descriptors().Kept),
-		Goroutines: int64(runtime.NumGoroutine()),
-		Sweeps:     l.Sweeps, Missed: l.Missed, Samples: l.Samples, RSS: s.rss(),
-	}
+	v.Containers, v.Descriptors = l.Targets, int64(s.cgroups.Descriptors().Kept)
+	v.Sweeps, v.Missed, v.Samples = l.Sweeps, l.Missed, l.Samples
 	v.Longest, v.Latest = s.loop.Recent()
+	return v
+}
+
+// process says what the process is, whatever it does.
+func (s *self) process() shipper.Self {
+	v := shipper.Self{Started: s.started, Goroutines: int64(runtime.NumGoroutine()), RSS: s.rss()}
 	var used unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err == nil {
 		v.CPU = time.Duration(used.Utime.Nano() + used.Stime.Nano())
