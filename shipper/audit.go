@@ -234,12 +234,10 @@ func (a *auditor) document(text string) {
 }
 
 // strays tells whether there are batches without a manifest.
-func (a *auditor) strays() bool {
-	for _, r := range a.runs {
-		for _, b := range r.batches {
-			if b.documents == 0 {
-				return true
-			}
+func (r *auditedRun) strays() bool {
+	for _, b := range r.batches {
+		if b.documents == 0 {
+			return true
 		}
 	}
 	return false
@@ -364,14 +362,10 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 	untold := map[uint64]int64{} // by epoch: documents dropped or dead that no gap tells of
 	for i, r := range runs {
 		order[r.epoch] = i
-		if r.newest.documents == 0 {
+		if r.newest.documents == 0 && !r.strays() {
 			continue // its batches end before the range or after it
 		}
-		m := &r.newest
 		n.Runs++
-		n.Until = time.UnixMilli(max(m.at, n.Until.UnixMilli())).UTC()
-		n.MissedSweeps += m.missed - r.oldest.missed
-		untold[r.epoch] = m.dropped + m.dead
 		for _, b := range r.batches {
 			if !b.outside {
 				n.Present += int64(b.present)
@@ -389,6 +383,13 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 			n.Twice += r.twice
 			tell(Refuted, "%d documents of run %016x are there twice, for example %s.", r.twice, r.epoch, strings.Join(r.twins, ", "))
 		}
+		m := &r.newest
+		if m.documents == 0 {
+			continue
+		}
+		n.Until = time.UnixMilli(max(m.at, n.Until.UnixMilli())).UTC()
+		n.MissedSweeps += m.missed - r.oldest.missed
+		untold[r.epoch] = m.dropped + m.dead
 		if m.sampled+m.found != m.indexed+m.pending+m.dead+m.dropped {
 			tell(Refuted, "The counters of run %016x don't add up in batch %d: sampled %d + found %d, indexed %d + pending %d + dead %d + dropped %d.",
 				r.epoch, m.batch.seq, m.sampled, m.found, m.indexed, m.pending, m.dead, m.dropped)
@@ -439,7 +440,7 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 // found any, of earlier ones. order says which run is which, by their epochs.
 func cover(holes []hole, gaps []auditedGap, runs []*auditedRun, order map[uint64]int) (covered []int64) {
 	covered = make([]int64, len(gaps))
-	flow := make([][]int64, len(gaps)) // by gap and hole
+	flow := make([]map[int]int64, len(gaps)) // by gap and hole
 	tells := func(g, h int) bool {
 		if gaps[g].first > holes[h].last || holes[h].first > gaps[g].last {
 			return false
@@ -449,7 +450,7 @@ func cover(holes []hole, gaps []auditedGap, runs []*auditedRun, order map[uint64
 		return !known || of == at || of < at && (runs[at].newest.found > 0 || runs[at].newest.documents == 0)
 	}
 	for g := range gaps {
-		flow[g] = make([]int64, len(holes))
+		flow[g] = map[int]int64{}
 	}
 	// push moves up to most from gap g to any hole, on the way moving what other gaps have
 	// given to holes of g to other holes.

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
@@ -152,7 +154,7 @@ func (r *auditReader) run(ctx context.Context) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.strays() {
+	if slices.ContainsFunc(slices.Collect(maps.Values(a.runs)), (*auditedRun).strays) {
 		// Batches that begin in the range and end after it, and the other way round.
 		if err := manifests(from-auditEdge.Milliseconds(), from-1, true); err != nil {
 			return nil, err

@@ -337,6 +337,15 @@ func TestAuditVerdicts(t *testing.T) {
 			a.document(idOf(t, 1001, batchID{7, 9}, 5)) // the end of a batch that ends outside
 			a.manifest(manifest{node: auditedNode, batch: batchID{7, 9}, at: 999, started: 500, documents: 9, sampled: 0}, true)
 		}},
+		{"all manifests of the range missing", Undecided, "at least 1 documents", func(a *auditor, newest map[string]manifest) {
+			for _, seq := range [...]uint64{10, 11, 12} {
+				a.runs[7].batches[seq].documents = 0
+			}
+			a.runs[7].newest, a.runs[7].oldest = manifest{}, manifest{}
+			m := newest[auditedNode]
+			m.waiting, m.indexed, m.pending = 10, 0, 9
+			newest[auditedNode] = m
+		}},
 		{"another run without manifests", Undecided, "no document of the agent", func(a *auditor, _ map[string]manifest) {
 			a.document(idOf(t, 3000, batchID{99, 1}, 0))
 		}},
