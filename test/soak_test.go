@@ -68,10 +68,11 @@ func TestSoak(t *testing.T) {
 			break
 		}
 		at := time.Now()
+		t.Logf("%v: %s", at.Sub(began).Round(time.Second), fault.name)
 		fault.happen(t, k)
 		ended := time.Now()
 		k.recover(t)
-		t.Logf("%v: %s (%v, well %v later)", at.Sub(began).Round(time.Second), fault.name, ended.Sub(at).Round(time.Second/10), time.Since(ended).Round(time.Second/10))
+		t.Logf("took %v, well %v later", ended.Sub(at).Round(time.Second/10), time.Since(ended).Round(time.Second/10))
 	}
 	k.agent.stopInTime(t)
 	k.remember(t)

@@ -122,6 +122,10 @@ is what the column says: a file system in memory that forgets what wasn't synced
 (no device mapper), strace for calls that fail or take long, small loop mounts for full disks, a
 proxy for loss and delay (no netem), virtual machines for other kernels, an accelerated clock of the
 documents for hours. No power was ever cut.
+
+` + "`make soak`" + ` lets an agent live with a random fault each minute among two hundred cgroups that come
+and go, and has ` + "`agent audit`" + ` judge the end (` + "`SOAK=3h`" + ` for longer); how late sweeps begin while
+Elasticsearch is dead, the disk is full or a thousand clients ask is in [bench/README.md](../bench/README.md).
 `)
 	part := ""
 	for _, row := range table {
