@@ -135,7 +135,8 @@ type manifest struct {
 	final                                                    bool
 	sampled, found, indexed, pending, dead, dropped, retries int64
 	waiting                                                  uint64 // the oldest batch that wasn't delivered
-	missed                                                   int64
+	missed, failureStore                                     int64
+	fault                                                    string // of its disk
 }
 
 // auditedGap is a gap document.
@@ -394,10 +395,16 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 			tell(Refuted, "The counters of run %016x don't add up in batch %d: sampled %d + found %d, indexed %d + pending %d + dead %d + dropped %d.",
 				r.epoch, m.batch.seq, m.sampled, m.found, m.indexed, m.pending, m.dead, m.dropped)
 		}
+		if m.failureStore > 0 {
+			n.Reasons = append(n.Reasons, fmt.Sprintf("Elasticsearch has taken %d documents of run %016x into its failure store instead of the index.", m.failureStore, r.epoch))
+		}
 		if !a.ended[r.epoch] && r.epoch != newest.batch.epoch {
 			n.Killed++
 			n.Reasons = append(n.Reasons, fmt.Sprintf("Run %016x ended without its last words: it was killed. What it had published up to %s is judged; a batch of a later time that vanished with its spool leaves no trace here.",
 				r.epoch, time.UnixMilli(m.at).UTC().Format(time.RFC3339)))
+			if m.fault != "" {
+				n.Reasons = append(n.Reasons, fmt.Sprintf("The disk of run %016x failed when it was killed (%s): what it had in memory is gone.", r.epoch, m.fault))
+			}
 		}
 	}
 	for _, h := range holes {

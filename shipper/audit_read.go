@@ -75,6 +75,8 @@ type auditHit struct {
 		Damaged   int64     `json:"agent.documents.dropped.damaged"`
 		Retries   int64     `json:"agent.bulk.retries"`
 		Missed    int64     `json:"agent.sweep.missed"`
+		Failed    int64     `json:"agent.documents.failure_store"`
+		Fault     string    `json:"agent.spool.fault"`
 
 		GapEpoch     string `json:"gap.epoch"`
 		GapFirst     uint64 `json:"gap.first_batch"`
@@ -189,6 +191,7 @@ func (h *auditHit) manifest() (m manifest, err error) {
 		documents: s.Documents, waiting: s.Waiting, final: s.Final,
 		sampled: s.Sampled, found: s.Found, indexed: s.Indexed, pending: s.Pending, dead: s.Dead,
 		dropped: s.Budget + s.Memory + s.Behind + s.Damaged, retries: s.Retries, missed: s.Missed,
+		failureStore: s.Failed, fault: s.Fault,
 	}, nil
 }
 

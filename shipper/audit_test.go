@@ -346,6 +346,18 @@ func TestAuditVerdicts(t *testing.T) {
 			m.waiting, m.indexed, m.pending = 10, 0, 9
 			newest[auditedNode] = m
 		}},
+		{"into the failure store", Refuted, "into its failure store", func(a *auditor, newest map[string]manifest) {
+			a.runs[7].batches[11].present--
+			a.runs[7].newest.failureStore = 1
+		}},
+		{"killed while the disk failed", Refuted, "what it had in memory is gone", func(a *auditor, newest map[string]manifest) {
+			without(a, 11)
+			a.runs[7].newest.fault = "no space left on device"
+			m := manifest{node: auditedNode, batch: batchID{8, 1}, at: 6000, started: 5500, documents: 1, sampled: 1, pending: 1, waiting: 1}
+			a.manifest(m, false)
+			a.document(idOf(t, 6000, m.batch, 0))
+			newest[auditedNode] = m
+		}},
 		{"another run without manifests", Undecided, "no document of the agent", func(a *auditor, _ map[string]manifest) {
 			a.document(idOf(t, 3000, batchID{99, 1}, 0))
 		}},
