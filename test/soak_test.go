@@ -79,6 +79,7 @@ func TestSoak(t *testing.T) {
 	k.start(t) // which delivers what that one left
 	k.recover(t)
 	k.agent.stopInTime(t)
+	k.remember(t)
 
 	for _, sentence := range k.panics {
 		t.Error(sentence)
@@ -90,7 +91,7 @@ func TestSoak(t *testing.T) {
 	}
 	n := found.Nodes[0]
 	t.Logf("%d runs, %d killed, %d batches, %d documents: %d there, %d in gaps; %d slots missed; the spool has %d files left\n%s",
-		n.Runs, n.Killed, n.Batches, n.Made, n.Present, n.InGaps, n.MissedSweeps, k.spooled(t), sentencesOf(found))
+		n.Runs, n.Killed, n.Batches, n.Made, n.Present, n.InGaps, n.MissedSweeps, len(k.waiting(t)), sentencesOf(found))
 	k.checkGrowth(t)
 }
 
@@ -174,9 +175,6 @@ func (k *soak) recover(t *testing.T) {
 		return nil
 	})
 }
-
-// spooled is the number of batches that are left.
-func (k *soak) spooled(t *testing.T) int { return len(k.waiting(t)) }
 
 // waiting are the files of the batches in the spool.
 func (k *soak) waiting(t *testing.T) []string {
@@ -507,7 +505,7 @@ func (v *valve) set(state valveState) {
 	}
 }
 
-// hold has the connection closed by the next change; false when there is nothing to relay.
+// hold has the connection closed by the next change, and returns the state.
 func (v *valve) hold(c net.Conn) valveState {
 	v.mu.Lock()
 	defer v.mu.Unlock()
