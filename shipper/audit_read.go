@@ -285,7 +285,7 @@ func (r *auditReader) do(ctx context.Context, build func(http.Header, []byte) es
 	if err != nil {
 		return nil, err
 	}
-	answer, err := r.sender.do(ctx, func(header http.Header) esapi.Request {
+	answer, err := r.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		header.Set("Content-Type", "application/json")
 		return build(header, text)
 	}, nil)
