@@ -314,9 +314,9 @@ func (s *Shipper) store() {
 	}
 }
 
-// Close stores what was put since the last Flush, and that nothing comes after it, ends Run and waits for its end, and
-// gives the spool back. It takes five seconds at most: a disk that hangs then keeps the
-// last batch. The loop must have stopped; it is called once.
+// Close stores what was put since the last Flush, and that nothing comes after it, ends Run
+// and waits for its end, and gives the spool back. It takes five seconds at most: a disk that
+// hangs then keeps the last batch. The loop must have stopped; it is called once.
 func (s *Shipper) Close() {
 	if s.batch != nil || s.self != nil && s.node.Load() != nil {
 		s.open(time.Now().UnixNano())
