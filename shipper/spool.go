@@ -75,6 +75,7 @@ type entry struct {
 // goroutine; take, read, acknowledge, release, bury, discard and the accounts may be
 // called at once by others. No lock is held across a disk.
 type spool struct {
+	sys        *calls
 	path       string
 	budget     int64 // bytes on disk
 	deadBudget int64
@@ -122,6 +123,7 @@ type spoolAccounts struct {
 
 func newSpool(o *Options, epoch uint64, node *atomic.Pointer[metric.Node]) *spool {
 	return &spool{
+		sys:        kernel(),
 		path:       o.SpoolDir,
 		budget:     o.SpoolBytes,
 		deadBudget: o.DeadBytes,
@@ -147,7 +149,7 @@ func (s *spool) start(ctx context.Context, wait time.Duration) error {
 	if err != nil {
 		// Without a directory to look at, numbers above all that earlier runs can
 		// have used: 256 for every second up to now.
-		s.seq = uint64(time.Now().Unix()) << 8
+		s.seq = uint64(s.sys.now().Unix()) << 8
 		s.degrade(err)
 	}
 	return nil
@@ -157,12 +159,12 @@ func (s *spool) start(ctx context.Context, wait time.Duration) error {
 // another agent holds, removes what an interrupted write left, and lists the batches of
 // earlier runs by their names.
 func (s *spool) open(ctx context.Context, wait time.Duration) error {
-	root, err := openDirectory(s.path)
+	root, err := openDirectory(s.sys, s.path)
 	if err != nil {
 		return err
 	}
 	root.close()
-	lock := flock.New(filepath.Join(s.path, "lock"),
+	lock := s.sys.lock(filepath.Join(s.path, "lock"),
 		flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err == nil && !locked && wait > 0 {
@@ -180,12 +182,12 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 	if !locked {
 		return fmt.Errorf("%w: %s", ErrLocked, filepath.Join(s.path, "lock"))
 	}
-	live, err := openDirectory(filepath.Join(s.path, liveDir))
+	live, err := openDirectory(s.sys, filepath.Join(s.path, liveDir))
 	if err != nil {
 		lock.Close()
 		return err
 	}
-	dead, err := openDirectory(filepath.Join(s.path, deadDir))
+	dead, err := openDirectory(s.sys, filepath.Join(s.path, deadDir))
 	if err != nil {
 		live.close()
 		lock.Close()
@@ -333,7 +335,7 @@ func (s *spool) usable() bool {
 	s.mu.Lock()
 	opened, failed := s.live != nil, s.accounts.fault != ""
 	s.mu.Unlock()
-	if failed && time.Now().Before(s.retryAt) {
+	if failed && s.sys.now().Before(s.retryAt) {
 		return false
 	}
 	if opened {
@@ -350,18 +352,18 @@ func (s *spool) usable() bool {
 func (s *spool) healthy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.live != nil && (s.accounts.fault == "" || !time.Now().Before(s.retryAt))
+	return s.live != nil && (s.accounts.fault == "" || !s.sys.now().Before(s.retryAt))
 }
 
 // degrade notes that batches are kept in memory, and why.
 func (s *spool) degrade(err error) {
-	s.retryAt = time.Now().Add(s.retry.next(time.Second))
+	s.retryAt = s.sys.now().Add(s.retry.next(time.Second))
 	s.statfsAt = time.Time{}
 	s.mu.Lock()
 	first := s.accounts.fault == ""
 	s.accounts.fault = err.Error()
 	if first {
-		s.accounts.faultAt = time.Now()
+		s.accounts.faultAt = s.sys.now()
 	}
 	s.mu.Unlock()
 	if first {
@@ -380,7 +382,7 @@ func (s *spool) recover() {
 	s.accounts.fault, s.accounts.faultAt = "", time.Time{}
 	s.mu.Unlock()
 	if failed {
-		s.log.Info("spool: the disk takes batches again", zap.Duration("after", time.Since(since).Round(time.Second)))
+		s.log.Info("spool: the disk takes batches again", zap.Duration("after", s.sys.now().Sub(since).Round(time.Second)))
 	}
 }
 
@@ -549,7 +551,7 @@ func (s *spool) makeRoom(need int64) error {
 			return fmt.Errorf("spool %s: %w: the budget of %d bytes is used up", s.path, errNoRoom, s.budget)
 		}
 	}
-	if time.Since(s.statfsAt) > statfsEvery {
+	if s.sys.now().Sub(s.statfsAt) > statfsEvery {
 		live := s.directory()
 		if live == nil {
 			return fmt.Errorf("spool %s: %w", s.path, os.ErrClosed)
@@ -558,7 +560,7 @@ func (s *spool) makeRoom(need int64) error {
 		if err != nil {
 			return err
 		}
-		s.freeBytes, s.reserve, s.statfsAt = free, min(size/reserveShare, reserveLimit), time.Now()
+		s.freeBytes, s.reserve, s.statfsAt = free, min(size/reserveShare, reserveLimit), s.sys.now()
 	}
 	if s.freeBytes-need < s.reserve && !s.dropOldest(need) {
 		return fmt.Errorf("spool %s: %w: %d bytes are free and %d have to stay free", s.path, errNoRoom, s.freeBytes, s.reserve)

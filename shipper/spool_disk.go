@@ -3,12 +3,44 @@ package shipper
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
+	"time"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
 )
+
+// calls are all the calls that a spool makes of the system. Tests put others in their
+// place: of a file system in memory that forgets at a power cut what wasn't synced, and
+// such that fail. A table of functions rather than an interface, because the kernel's are
+// functions already, and a test replaces one of them and leaves the others.
+type calls struct {
+	mkdir    func(path string, mode uint32) error
+	openat   func(dir int, name string, flags int, mode uint32) (fd int, err error)
+	close    func(fd int) error
+	read     func(fd int, p []byte) (n int, err error)
+	write    func(fd int, p []byte) (n int, err error)
+	fsync    func(fd int) error
+	fstat    func(fd int, st *unix.Stat_t) error
+	fstatat  func(dir int, name string, st *unix.Stat_t, flags int) error
+	fstatfs  func(fd int, st *unix.Statfs_t) error
+	getdents func(fd int, p []byte) (n int, err error)
+	renameat func(fromDir int, from string, toDir int, to string) error
+	unlinkat func(dir int, name string, flags int) error
+	lock     func(path string, options ...flock.Option) *flock.Flock
+	now      func() time.Time
+}
+
+// kernel returns the real ones.
+func kernel() *calls {
+	return &calls{
+		mkdir: unix.Mkdir, openat: unix.Openat, close: unix.Close,
+		read: unix.Read, write: unix.Write, fsync: unix.Fsync,
+		fstat: unix.Fstat, fstatat: unix.Fstatat, fstatfs: unix.Fstatfs, getdents: unix.ReadDirent,
+		renameat: unix.Renameat, unlinkat: unix.Unlinkat,
+		lock: flock.New, now: time.Now,
+	}
+}
 
 // directory is one directory of the spool, held open. All that the spool does to a file
 // system is in this file, relative to the open directory and to names without a slash:
@@ -21,6 +53,7 @@ import (
 //
 // Its methods may be called at once.
 type directory struct {
+	sys  *calls
 	fd   int
 	path string // for messages
 }
@@ -28,17 +61,17 @@ type directory struct {
 // openDirectory opens the directory and makes it if it isn't there, readable to its
 // owner only. A link in place of the directory is refused, and one that everybody
 // may write to.
-func openDirectory(path string) (*directory, error) {
-	if err := unix.Mkdir(path, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+func openDirectory(sys *calls, path string) (*directory, error) {
+	if err := sys.mkdir(path, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, &fs.PathError{Op: "mkdir", Path: path, Err: err}
 	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := sys.openat(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	d := &directory{fd: fd, path: path}
+	d := &directory{sys, fd, path}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := sys.fstat(fd, &st); err != nil {
 		d.close()
 		return nil, d.wrap("stat", ".", err)
 	}
@@ -49,7 +82,7 @@ func openDirectory(path string) (*directory, error) {
 	return d, nil
 }
 
-func (d *directory) close() { unix.Close(d.fd) }
+func (d *directory) close() { d.sys.close(d.fd) }
 
 func (d *directory) wrap(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.path + "/" + name, Err: err}
@@ -61,37 +94,37 @@ func (d *directory) wrap(op, name string, err error) error {
 // but under none of the two names is half of it; the descriptor is never used again,
 // because after a failed fsync the kernel takes the lost pages for clean.
 func (d *directory) publish(temp, name string, body []byte) (allocated int64, err error) {
-	fd, err := unix.Openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := d.sys.openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return 0, d.wrap("create", temp, err)
 	}
 	var st unix.Stat_t
-	err = writeAll(fd, body)
+	err = d.writeAll(fd, body)
 	if err == nil {
-		err = unix.Fsync(fd)
+		err = d.sys.fsync(fd)
 	}
 	if err == nil {
-		err = unix.Fstat(fd, &st)
+		err = d.sys.fstat(fd, &st)
 	}
-	if cerr := unix.Close(fd); err == nil {
+	if cerr := d.sys.close(fd); err == nil {
 		err = cerr
 	}
 	if err == nil {
-		err = unix.Renameat(d.fd, temp, d.fd, name)
+		err = d.sys.renameat(d.fd, temp, d.fd, name)
 	}
 	if err != nil {
-		unix.Unlinkat(d.fd, temp, 0) // what this can't remove, the next start does
+		d.sys.unlinkat(d.fd, temp, 0) // what this can't remove, the next start does
 		return 0, d.wrap("write", name, err)
 	}
-	if err := unix.Fsync(d.fd); err != nil {
+	if err := d.sys.fsync(d.fd); err != nil {
 		return 0, d.wrap("sync the directory of", name, err)
 	}
 	return st.Blocks * 512, nil
 }
 
-func writeAll(fd int, b []byte) error {
+func (d *directory) writeAll(fd int, b []byte) error {
 	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
+		n, err := d.sys.write(fd, b)
 		if err == unix.EINTR {
 			continue
 		}
@@ -106,13 +139,13 @@ func writeAll(fd int, b []byte) error {
 // read appends the content of the file to dst. It neither follows a link nor waits for
 // the writer of a FIFO, and refuses what isn't a regular file.
 func (d *directory) read(name string, dst []byte) ([]byte, error) {
-	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := d.sys.openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return dst, d.wrap("open", name, err)
 	}
-	defer unix.Close(fd)
+	defer d.sys.close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := d.sys.fstat(fd, &st); err != nil {
 		return dst, d.wrap("stat", name, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -124,7 +157,7 @@ func (d *directory) read(name string, dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, make([]byte, st.Size)...)
 	for at := start; at < len(dst); {
-		n, err := unix.Read(fd, dst[at:])
+		n, err := d.sys.read(fd, dst[at:])
 		if err == unix.EINTR {
 			continue
 		}
@@ -142,7 +175,7 @@ func (d *directory) read(name string, dst []byte) ([]byte, error) {
 // remove unlinks the file. Nothing is synced: a file that comes back after a power cut
 // is sent once more, which its _ids make harmless.
 func (d *directory) remove(name string) error {
-	if err := unix.Unlinkat(d.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := d.sys.unlinkat(d.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return d.wrap("remove", name, err)
 	}
 	return nil
@@ -150,7 +183,7 @@ func (d *directory) remove(name string) error {
 
 // move renames the file into the directory to, under the same name.
 func (d *directory) move(name string, to *directory) error {
-	if err := unix.Renameat(d.fd, name, to.fd, name); err != nil {
+	if err := d.sys.renameat(d.fd, name, to.fd, name); err != nil {
 		return d.wrap("move", name, err)
 	}
 	return nil
@@ -165,26 +198,30 @@ type listed struct {
 
 // list calls f with each entry; it reads names and inodes, never contents.
 func (d *directory) list(f func(listed)) error {
-	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := d.sys.openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return d.wrap("open", ".", err)
 	}
-	dir := os.NewFile(uintptr(fd), d.path)
-	defer dir.Close()
-	for {
-		names, err := dir.Readdirnames(1024)
+	defer d.sys.close(fd)
+	var names []string
+	var st unix.Stat_t
+	for buf := make([]byte, 32<<10); ; {
+		n, err := d.sys.getdents(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return d.wrap("list", ".", err)
+		}
+		if n == 0 {
+			return nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names[:0])
 		for _, name := range names {
-			var st unix.Stat_t
-			if unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			if d.sys.fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 				continue // gone meanwhile
 			}
 			f(listed{name, st.Mode&unix.S_IFMT == unix.S_IFREG, st.Blocks * 512})
-		}
-		if len(names) == 0 {
-			if err != nil && err != io.EOF {
-				return d.wrap("list", ".", err)
-			}
-			return nil
 		}
 	}
 }
@@ -192,7 +229,7 @@ func (d *directory) list(f func(listed)) error {
 // free returns how much of the file system is left for the spool, and its size, in bytes.
 func (d *directory) free() (free, size int64, err error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(d.fd, &st); err != nil {
+	if err := d.sys.fstatfs(d.fd, &st); err != nil {
 		return 0, 0, d.wrap("statfs", ".", err)
 	}
 	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil

@@ -72,7 +72,7 @@ func (s *spool) writeGaps() {
 		}
 		if !grows {
 			*open = storedGap{seq: s.nextSeq(), gap: Gap{
-				Time: time.Now().UnixNano(), Reason: reason.String(), Epoch: s.epoch,
+				Time: s.sys.now().UnixNano(), Reason: reason.String(), Epoch: s.epoch,
 			}}
 		}
 		open.gap.merge(&lost)
