@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -225,24 +226,26 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 
-	s.mu.Lock()
+	twice := s.adopt(found, held{live, dead, lock})
+	batches, docs := len(found), 0
 	for _, e := range found {
-		at, taken := s.find(e.seq)
-		if taken {
-			alien++ // an earlier run under a clock that was ahead; the next start sees to it
+		docs += e.docs
+	}
+	for _, e := range twice {
+		old := e.String()
+		e.seq = s.nextSeq()
+		if err := live.move(old, live, e.String()); err != nil {
+			s.log.Warn("spool: a batch waits for the next start", zap.Error(err))
+			alien++
+			batches--
+			docs -= e.docs
 			continue
 		}
-		s.entries = slices.Insert(s.entries, at, e)
-		s.used += int64(e.allocated) * 512
-		s.accounts.found += e.docs
+		s.add(e, false)
 	}
-	s.held = held{live, dead, lock}
+	s.mu.Lock()
+	s.accounts.found += docs
 	s.accounts.alien = alien
-	s.seq = max(s.seq, 1)
-	if n := len(s.entries); n > 0 {
-		s.seq = max(s.seq, s.entries[n-1].seq+1)
-	}
-	batches, docs := len(found), s.accounts.found
 	s.mu.Unlock()
 	s.statfsAt = time.Time{}
 	if batches > 0 {
@@ -253,6 +256,36 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 	}
 	notify(s.fresh)
 	return nil
+}
+
+// adopt begins to use an open directory and enters what was found there into the index.
+// It returns those batches whose number another one has: a batch that was acknowledged
+// comes back with a power cut, after a restart has given its number to another; or there
+// was no directory to look at when the numbers of this run began.
+func (s *spool) adopt(found []entry, h held) (twice []entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = h
+	s.entries = append(s.entries, found...)
+	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
+	kept := s.entries[:0]
+	for _, e := range s.entries {
+		if n := len(kept); n > 0 && kept[n-1].seq == e.seq {
+			twice = append(twice, e)
+			continue
+		}
+		kept = append(kept, e)
+	}
+	s.entries = kept
+	s.used = 0
+	for i := range s.entries {
+		s.used += int64(s.entries[i].allocated) * 512
+	}
+	s.seq = max(s.seq, 1)
+	if n := len(s.entries); n > 0 {
+		s.seq = max(s.seq, s.entries[n-1].seq+1)
+	}
+	return twice
 }
 
 // close gives the directory back. The publisher and all lanes have ended.
@@ -754,7 +787,7 @@ func (s *spool) discard(e *entry) {
 	if live == nil {
 		return
 	}
-	if err := live.move(e.String(), dead); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := live.move(e.String(), dead, e.String()); err != nil && !errors.Is(err, unix.ENOENT) {
 		s.log.Warn("spool: a damaged batch stays on disk", zap.Error(err))
 		return
 	}

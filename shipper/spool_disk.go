@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -56,6 +57,8 @@ type directory struct {
 	sys  *calls
 	fd   int
 	path string // for messages
+	// anchored tells that the directory outlives a power cut.
+	anchored atomic.Bool
 }
 
 // openDirectory opens the directory and makes it if it isn't there, readable to its
@@ -69,7 +72,7 @@ func openDirectory(sys *calls, path string) (*directory, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	d := &directory{sys, fd, path}
+	d := &directory{sys: sys, fd: fd, path: path}
 	var st unix.Stat_t
 	if err := sys.fstat(fd, &st); err != nil {
 		d.close()
@@ -88,12 +91,38 @@ func (d *directory) wrap(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.path + "/" + name, Err: err}
 }
 
+// anchor syncs the names by which the directory is found, its own and its parent's: a
+// directory that was made a moment ago would go with a power cut, and with it all that was
+// synced in it.
+func (d *directory) anchor() error {
+	for _, path := range [...]string{"..", "../.."} {
+		fd, err := d.sys.openat(d.fd, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.EACCES) {
+			continue // older than the agent, or made by somebody with other rights
+		}
+		if err == nil {
+			err = d.sys.fsync(fd)
+			d.sys.close(fd)
+		}
+		if err != nil {
+			return d.wrap("sync", path, err)
+		}
+	}
+	d.anchored.Store(true)
+	return nil
+}
+
 // publish writes the file name in one step that a crash can't halve: a new file under the
 // hidden name temp, synced, renamed, the directory synced. It returns the bytes that the
 // file occupies on disk. After an error the file may or may not be there under its name,
 // but under none of the two names is half of it; the descriptor is never used again,
 // because after a failed fsync the kernel takes the lost pages for clean.
 func (d *directory) publish(temp, name string, body []byte) (allocated int64, err error) {
+	if !d.anchored.Load() {
+		if err := d.anchor(); err != nil {
+			return 0, err
+		}
+	}
 	fd, err := d.sys.openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return 0, d.wrap("create", temp, err)
@@ -181,9 +210,9 @@ func (d *directory) remove(name string) error {
 	return nil
 }
 
-// move renames the file into the directory to, under the same name.
-func (d *directory) move(name string, to *directory) error {
-	if err := d.sys.renameat(d.fd, name, to.fd, name); err != nil {
+// move renames the file into the directory to, under the name as.
+func (d *directory) move(name string, to *directory, as string) error {
+	if err := d.sys.renameat(d.fd, name, to.fd, as); err != nil {
 		return d.wrap("move", name, err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
@@ -63,31 +64,61 @@ func FuzzBatchName(f *testing.F) {
 // testSpool opens a spool in the directory.
 func testSpool(t testing.TB, dir string, budget int64) *spool {
 	t.Helper()
-	o := Options{SpoolDir: dir, SpoolBytes: budget, Log: zap.NewNop(), Encoder: EncoderOptions{Interval: testInterval}}
-	o.setDefaults()
-	node := new(atomic.Pointer[metric.Node])
-	node.Store(testNode())
-	s := newSpool(&o, 0x1122334455667788, node)
-	if err := s.start(t.Context(), 0); err != nil {
-		t.Fatal(err)
-	}
+	s := testSpoolOn(t, kernel(), dir, 0x1122334455667788, budget)
 	t.Cleanup(s.close)
 	return s
 }
 
+// testSpoolOn opens a spool on another system, for the caller to close.
+func testSpoolOn(t testing.TB, sys *calls, dir string, epoch uint64, budget int64) *spool {
+	t.Helper()
+	o := Options{SpoolDir: dir, SpoolBytes: budget, Log: zap.NewNop(), Encoder: EncoderOptions{Interval: testInterval}}
+	o.setDefaults()
+	node := new(atomic.Pointer[metric.Node])
+	node.Store(testNode())
+	s := newSpool(&o, epoch, node)
+	s.sys = sys
+	if err := s.start(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// filler makes batches, one after the other.
+type filler struct {
+	batch   Batch
+	deflate deflater
+}
+
+// stored returns a deflater that doesn't compress, for tests in which that would be most of
+// the work.
+func stored() deflater {
+	w, err := gzip.NewWriterLevel(nil, gzip.NoCompression)
+	if err != nil {
+		panic(err)
+	}
+	return deflater{w: w}
+}
+
+// publish publishes a batch of docs documents.
+func (f *filler) publish(s *spool, docs int) {
+	b := &f.batch
+	b.prefix = "cadvisor"
+	seq := s.nextSeq()
+	b.reset(s.epoch, seq, &f.deflate)
+	b.slot = int64(seq) * int64(testInterval)
+	for i := range docs {
+		b.Source(fmt.Appendf(b.Action(b.slot/1e6), `{"seq":%d,"n":%d}`, seq, i))
+	}
+	b.close()
+	s.publish(b)
+}
+
 // fill publishes batches of docs documents.
 func fill(s *spool, batches, docs int) {
-	b := &Batch{prefix: "cadvisor"}
-	var d deflater
+	var f filler
 	for range batches {
-		seq := s.nextSeq()
-		b.reset(s.epoch, seq, &d)
-		b.slot = int64(seq) * int64(testInterval)
-		for i := range docs {
-			b.Source(fmt.Appendf(b.Action(b.slot/1e6), `{"seq":%d,"n":%d}`, seq, i))
-		}
-		b.close()
-		s.publish(b)
+		f.publish(s, docs)
 	}
 }
 
@@ -523,5 +554,38 @@ func TestSpoolFsync(t *testing.T) {
 	}
 	if got := names(t, filepath.Join(dir, liveDir)); len(got) != 4 {
 		t.Errorf("on disk: %v", got)
+	}
+}
+
+// TestSpoolSameNumber: two files with one number are two batches.
+func TestSpoolSameNumber(t *testing.T) {
+	dir := t.TempDir()
+	s := testSpool(t, dir, 1<<30)
+	fill(s, 2, 3)
+	s.close()
+	q := filepath.Join(dir, liveDir)
+	names := names(t, q)
+	first, _ := parseBatchName(names[0])
+	first.slot++
+	content, err := os.ReadFile(filepath.Join(q, names[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(q, first.String()), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = testSpool(t, dir, 1<<30)
+	a, held := s.account()
+	if held.batches != 3 || held.docs != 9 || a.found != 9 || a.alien != 0 || s.seq != 4 {
+		t.Errorf("%+v, %+v, next %d", held, a, s.seq)
+	}
+	for range 3 {
+		e, ok := s.take(oldestFirst, func(uint64) bool { return true })
+		if !ok {
+			t.Fatal("not all of them can be taken")
+		}
+		if body, err := s.read(&e, nil); err != nil || len(body) == 0 {
+			t.Error(err)
+		}
 	}
 }
