@@ -234,7 +234,7 @@ func (d *directory) list(f func(listed)) error {
 	defer d.sys.close(fd)
 	var names []string
 	var st unix.Stat_t
-	for buf := make([]byte, 32<<10); ; {
+	for buf := make([]byte, 8<<10); ; {
 		n, err := d.sys.getdents(fd, buf)
 		if err == unix.EINTR {
 			continue

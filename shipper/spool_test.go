@@ -88,6 +88,7 @@ func testSpoolOn(t testing.TB, sys *calls, dir string, epoch uint64, budget int6
 type filler struct {
 	batch   Batch
 	deflate deflater
+	slot    int64 // of the next batch, in ms; 0 to go by its number
 }
 
 // stored returns a deflater that doesn't compress, for tests in which that would be most of
@@ -107,8 +108,11 @@ func (f *filler) publish(s *spool, docs int) {
 	seq := s.nextSeq()
 	b.reset(s.epoch, seq, &f.deflate)
 	b.slot = int64(seq) * int64(testInterval)
+	if f.slot != 0 {
+		b.slot = f.slot * int64(time.Millisecond)
+	}
 	for i := range docs {
-		b.Source(fmt.Appendf(b.Action(b.slot/1e6), `{"seq":%d,"n":%d}`, seq, i))
+		b.Source(fmt.Appendf(b.Action(b.slot/1e6), `{"slot":%d,"n":%d}`, b.slot/1e6, i))
 	}
 	b.close()
 	s.publish(b)
