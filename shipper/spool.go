@@ -160,73 +160,37 @@ func (s *spool) start(ctx context.Context, wait time.Duration) error {
 // another agent holds, removes what an interrupted write left, and lists the batches of
 // earlier runs by their names.
 func (s *spool) open(ctx context.Context, wait time.Duration) error {
-	root, err := openDirectory(s.sys, s.path)
+	h, err := s.hold(ctx, wait)
 	if err != nil {
-		return err
-	}
-	root.close()
-	lock := s.sys.lock(filepath.Join(s.path, "lock"),
-		flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
-	locked, err := lock.TryLock()
-	if err == nil && !locked && wait > 0 {
-		ctx, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
-		s.log.Info("spool: waiting for the agent that has it", zap.String("lock", lock.Path()))
-		locked, err = lock.TryLockContext(ctx, 100*time.Millisecond)
-		if ctx.Err() != nil {
-			err = nil
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	if !locked {
-		return fmt.Errorf("%w: %s", ErrLocked, filepath.Join(s.path, "lock"))
-	}
-	live, err := openDirectory(s.sys, filepath.Join(s.path, liveDir))
-	if err != nil {
-		lock.Close()
-		return err
-	}
-	dead, err := openDirectory(s.sys, filepath.Join(s.path, deadDir))
-	if err != nil {
-		live.close()
-		lock.Close()
 		return err
 	}
 	var found []entry
 	alien := 0
-	unfinished := func(d *directory, l listed) bool {
-		if !l.regular || !strings.HasPrefix(l.name, ".") {
-			return false
-		}
-		if err := d.remove(l.name); err != nil {
-			s.log.Warn("spool: an unfinished file stays", zap.Error(err))
-		}
-		return true
-	}
-	err = dead.list(func(l listed) { unfinished(dead, l) })
+	err = h.dead.list(func(name string) { h.dead.removeUnfinished(name, s.log) })
 	if err == nil {
-		err = live.list(func(l listed) {
-			if unfinished(live, l) {
+		err = h.live.list(func(name string) {
+			if h.live.removeUnfinished(name, s.log) {
 				return
 			}
-			n, ok := parseBatchName(l.name)
-			if !ok || !l.regular {
+			n, ok := parseBatchName(name)
+			if !ok {
 				alien++
 				return
 			}
-			found = append(found, entry{batchName: n, allocated: int32(l.allocated / 512), attempted: true})
+			allocated, ok := h.live.own(name)
+			if !ok {
+				alien++
+				return
+			}
+			found = append(found, entry{batchName: n, allocated: int32(allocated / 512), attempted: true})
 		})
 	}
 	if err != nil {
-		dead.close()
-		live.close()
-		lock.Close()
+		h.close()
 		return err
 	}
 
-	twice := s.adopt(found, held{live, dead, lock})
+	twice := s.adopt(found, h)
 	batches, docs := len(found), 0
 	for _, e := range found {
 		docs += e.docs
@@ -234,7 +198,7 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 	for _, e := range twice {
 		old := e.String()
 		e.seq = s.nextSeq()
-		if err := live.move(old, live, e.String()); err != nil {
+		if err := h.live.move(old, h.live, e.String()); err != nil {
 			s.log.Warn("spool: a batch waits for the next start", zap.Error(err))
 			alien++
 			batches--
@@ -252,7 +216,10 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 		s.log.Info("spool: found what earlier runs left", zap.Int("batches", batches), zap.Int("documents", docs))
 	}
 	if alien > 0 {
-		s.log.Warn("spool: left alone what isn't a batch of ours", zap.String("directory", live.path), zap.Int("entries", alien))
+		s.log.Warn("spool: left alone what isn't a batch of ours", zap.String("directory", h.live.path), zap.Int("entries", alien))
+	}
+	for _, doubt := range h.root.doubts() {
+		s.log.Warn("spool: "+doubt, zap.String("directory", s.path))
 	}
 	notify(s.fresh)
 	return nil
@@ -291,29 +258,67 @@ func (s *spool) adopt(found []entry, h held) (twice []entry) {
 // close gives the directory back. The publisher and all lanes have ended.
 func (s *spool) close() {
 	s.mu.Lock()
-	s.abandonLocked()
-	abandoned := s.abandoned
-	s.abandoned = nil
+	all := append(s.abandoned, s.held)
+	s.held, s.abandoned = held{}, nil
 	s.mu.Unlock()
-	for _, a := range abandoned {
-		a.live.close()
-		a.dead.close()
-		a.lock.Close()
+	for _, h := range all {
+		h.close()
 	}
 }
 
 // held is what the spool has open of one directory.
 type held struct {
-	live, dead *directory
-	lock       *flock.Flock
+	root, live, dead *directory
+	lock             *flock.Flock
 }
 
-// abandonLocked stops using the directory. It stays open until the end, because a lane
-// may be about to read from it.
-func (s *spool) abandonLocked() {
-	if s.live != nil {
-		s.abandoned = append(s.abandoned, s.held)
-		s.held = held{}
+// hold opens the directory and what is in it, and locks it.
+func (s *spool) hold(ctx context.Context, wait time.Duration) (h held, err error) {
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	if h.root, err = openDirectory(s.sys, s.path); err != nil {
+		return h, err
+	}
+	h.lock = s.sys.lock(filepath.Join(s.path, "lock"),
+		flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
+	locked, err := h.lock.TryLock()
+	if err == nil && !locked && wait > 0 {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		s.log.Info("spool: waiting for the agent that has it", zap.String("lock", h.lock.Path()))
+		locked, err = h.lock.TryLockContext(ctx, 100*time.Millisecond)
+		if ctx.Err() != nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return h, fmt.Errorf("spool: %w", err)
+	}
+	if !locked {
+		return h, fmt.Errorf("%w: %s", ErrLocked, h.lock.Path())
+	}
+	if h.live, err = openDirectory(s.sys, filepath.Join(s.path, liveDir)); err != nil {
+		return h, err
+	}
+	h.dead, err = openDirectory(s.sys, filepath.Join(s.path, deadDir))
+	return h, err
+}
+
+// inPlace tells that the directories are still those that their paths lead to.
+func (h *held) inPlace() bool { return h.root.inPlace() && h.live.inPlace() && h.dead.inPlace() }
+
+// close closes what is open.
+func (h *held) close() {
+	for _, d := range [...]*directory{h.root, h.live, h.dead} {
+		if d != nil {
+			d.close()
+		}
+	}
+	if h.lock != nil {
+		h.lock.Close()
 	}
 }
 
@@ -366,13 +371,17 @@ func (s *spool) store(n batchName, body []byte, stored bool) {
 // isn't. A failed disk is tried again after a wait.
 func (s *spool) usable() bool {
 	s.mu.Lock()
-	opened, failed := s.live != nil, s.accounts.fault != ""
+	h, failed := s.held, s.accounts.fault != ""
 	s.mu.Unlock()
 	if failed && s.sys.now().Before(s.retryAt) {
 		return false
 	}
-	if opened {
-		return true
+	if h.live != nil {
+		if h.inPlace() {
+			return true
+		}
+		s.log.Error("spool: the directory was deleted or replaced; what was in it counts as lost", zap.String("directory", s.path))
+		s.abandon()
 	}
 	if err := s.open(context.Background(), 0); err != nil {
 		s.degrade(err)
@@ -419,13 +428,14 @@ func (s *spool) recover() {
 	}
 }
 
-// abandon gives up a directory that was deleted under the running agent: what was in it
-// is lost and counted, and the next attempt makes a new one.
+// abandon gives up a directory that was deleted or replaced under the running agent: what
+// was in it is lost and counted, and the next attempt makes a new one. Its descriptors stay
+// open until the end, because a lane may be about to read from it.
 func (s *spool) abandon() {
 	s.mu.Lock()
 	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool {
-		if e.inMemory || e.state == busy {
-			return false // a busy one reports for itself
+		if e.inMemory || e.state != ready {
+			return false // a lane's reports for itself, the publisher's is counted already
 		}
 		s.loseLocked(lostDamaged, e.batchName, e.docs)
 		return true
@@ -434,8 +444,15 @@ func (s *spool) abandon() {
 		s.entries[i].allocated = 0
 	}
 	s.used = 0
-	s.abandonLocked()
+	h := s.held
+	s.held = held{}
+	if h.live != nil {
+		s.abandoned = append(s.abandoned, h)
+	}
 	s.mu.Unlock()
+	if h.lock != nil {
+		h.lock.Close() // it may come back, and has to be locked anew then
+	}
 }
 
 // directory returns the directory of the batches, nil while it can't be used.
@@ -822,10 +839,13 @@ func (s *spool) trimDead(dead *directory) {
 	}
 	var files []file
 	total := int64(0)
-	if err := dead.list(func(l listed) {
-		if _, ok := parseBatchName(l.name); ok && l.regular {
-			files = append(files, file{l.name, l.allocated})
-			total += l.allocated
+	if err := dead.list(func(name string) {
+		if _, ok := parseBatchName(name); !ok {
+			return
+		}
+		if allocated, ok := dead.own(name); ok {
+			files = append(files, file{name, allocated})
+			total += allocated
 		}
 	}); err != nil {
 		s.log.Warn("spool: the dead-letter directory can't be listed", zap.Error(err))

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,14 +60,17 @@ func kernel() *calls {
 type directory struct {
 	sys  *calls
 	fd   int
-	path string // for messages
+	path string
+	// device and inode are its identity, as long as it is open.
+	device, inode uint64
 	// anchored tells that the directory outlives a power cut.
 	anchored atomic.Bool
 }
 
 // openDirectory opens the directory and makes it if it isn't there, readable to its
-// owner only. A link in place of the directory is refused, and one that everybody
-// may write to.
+// owner only. Whoever can write to it can have the agent send what he likes, so a link in
+// place of the directory is refused, one that everybody may write to, and one that belongs
+// to another user than the agent's own or root.
 func openDirectory(sys *calls, path string) (*directory, error) {
 	if err := sys.mkdir(path, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, &fs.PathError{Op: "mkdir", Path: path, Err: err}
@@ -82,7 +89,41 @@ func openDirectory(sys *calls, path string) (*directory, error) {
 		d.close()
 		return nil, fmt.Errorf("%s is writable for everybody: chmod 700 it", path)
 	}
+	if own := uint32(os.Geteuid()); st.Uid != own && st.Uid != 0 {
+		d.close()
+		return nil, fmt.Errorf("%s belongs to user %d, the agent is user %d: chown it", path, st.Uid, own)
+	}
+	d.device, d.inode = st.Dev, st.Ino
 	return d, nil
+}
+
+// doubts are what an operator should know of the directory as a place for a spool, though
+// it can be used.
+func (d *directory) doubts() (all []string) {
+	var st unix.Stat_t
+	if d.sys.fstat(d.fd, &st) == nil && st.Mode&0o020 != 0 {
+		all = append(all, "a group may write to it, and so have the agent send what it likes: chmod g-w it")
+	}
+	var fs unix.Statfs_t
+	if d.sys.fstatfs(d.fd, &fs) != nil {
+		return all
+	}
+	switch uint32(fs.Type) {
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+		all = append(all, "it is in memory and goes with the machine's next start: give the agent a directory on a disk")
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		all = append(all, "it is in the container's own layer and goes with the container: mount a volume")
+	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC:
+		all = append(all, "it is on a network file system, which may hang and forget locks: give the agent a local disk")
+	}
+	return all
+}
+
+// inPlace tells that the directory's path still leads to it.
+func (d *directory) inPlace() bool {
+	var st unix.Stat_t
+	err := d.sys.fstatat(unix.AT_FDCWD, d.path, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Dev == d.device && st.Ino == d.inode
 }
 
 func (d *directory) close() { d.sys.close(d.fd) }
@@ -218,22 +259,23 @@ func (d *directory) move(name string, to *directory, as string) error {
 	return nil
 }
 
-// listed is one entry of a directory.
-type listed struct {
-	name      string
-	regular   bool
-	allocated int64 // bytes on disk
+// own returns how many bytes of the disk the file takes; ok is false for what isn't a
+// regular file of the agent's own user, and so can't come from an earlier run.
+func (d *directory) own(name string) (allocated int64, ok bool) {
+	var st unix.Stat_t
+	err := d.sys.fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return st.Blocks * 512, err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid == uint32(os.Geteuid())
 }
 
-// list calls f with each entry; it reads names and inodes, never contents.
-func (d *directory) list(f func(listed)) error {
+// list calls f with the name of each entry. It looks at nothing but names, so that millions
+// of entries that aren't the agent's cost little.
+func (d *directory) list(f func(name string)) error {
 	fd, err := d.sys.openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return d.wrap("open", ".", err)
 	}
 	defer d.sys.close(fd)
 	var names []string
-	var st unix.Stat_t
 	for buf := make([]byte, 8<<10); ; {
 		n, err := d.sys.getdents(fd, buf)
 		if err == unix.EINTR {
@@ -247,12 +289,29 @@ func (d *directory) list(f func(listed)) error {
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names[:0])
 		for _, name := range names {
-			if d.sys.fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-				continue // gone meanwhile
-			}
-			f(listed{name, st.Mode&unix.S_IFMT == unix.S_IFREG, st.Blocks * 512})
+			f(name)
 		}
 	}
+}
+
+// removeUnfinished removes the file if it has the name of one that publish hasn't come to
+// rename, and reports whether it has.
+func (d *directory) removeUnfinished(name string, log *zap.Logger) bool {
+	stem, hidden := strings.CutPrefix(name, ".")
+	if !hidden {
+		return false
+	}
+	_, err := strconv.ParseUint(stem, 10, 64)
+	if _, ok := parseBatchName(stem); !ok && err != nil {
+		return false
+	}
+	if _, ok := d.own(name); !ok {
+		return false
+	}
+	if err := d.remove(name); err != nil {
+		log.Warn("spool: an unfinished file stays", zap.Error(err))
+	}
+	return true
 }
 
 // free returns how much of the file system is left for the spool, and its size, in bytes.

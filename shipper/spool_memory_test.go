@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path"
 	"slices"
 	"time"
@@ -249,7 +250,7 @@ func (d *memoryDisk) fstatat(dir int, name string, st *unix.Stat_t, _ int) error
 }
 
 func describe(info vfs.FileInfo, st *unix.Stat_t) {
-	*st = unix.Stat_t{Mode: unix.S_IFREG | 0o600, Size: info.Size(), Blocks: blocksOf(int(info.Size())) * 8}
+	*st = unix.Stat_t{Mode: unix.S_IFREG | 0o600, Uid: uint32(os.Geteuid()), Size: info.Size(), Blocks: blocksOf(int(info.Size())) * 8}
 	if info.IsDir() {
 		st.Mode = unix.S_IFDIR | 0o700
 	}
