@@ -106,6 +106,7 @@ type spool struct {
 	entries    []entry // by seq
 	memory     map[uint64][]byte
 	memoryUsed int
+	gapBodies  map[uint64][]byte // of the gaps that this run has on disk, some hundred bytes each
 	used       int64 // bytes on disk
 	seq        uint64
 	lost       [losses]Gap
@@ -137,6 +138,7 @@ func newSpool(o *Options, epoch uint64, node *atomic.Pointer[metric.Node]) *spoo
 		gapBatch:   Batch{prefix: o.IndexPrefix},
 		retry:      backoff{base: time.Second, limit: diskBackoff},
 		memory:     make(map[uint64][]byte),
+		gapBodies:  make(map[uint64][]byte),
 	}
 }
 
@@ -433,17 +435,17 @@ func (s *spool) recover() {
 // open until the end, because a lane may be about to read from it.
 func (s *spool) abandon() {
 	s.mu.Lock()
-	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool {
-		if e.inMemory || e.state != ready {
-			return false // a lane's reports for itself, the publisher's is counted already
+	kept := s.entries[:0]
+	for _, e := range s.entries {
+		// A lane's reports for itself, and the publisher's is counted already.
+		if e.inMemory || e.state != ready || s.restoreLocked(&e) {
+			e.allocated = 0
+			kept = append(kept, e)
+			continue
 		}
 		s.loseLocked(lostDamaged, e.batchName, e.docs)
-		return true
-	})
-	for i := range s.entries {
-		s.entries[i].allocated = 0
 	}
-	s.used = 0
+	s.entries, s.used = kept, 0
 	h := s.held
 	s.held = held{}
 	if h.live != nil {
@@ -485,6 +487,9 @@ func (s *spool) write(n batchName, body []byte, stored bool) error {
 			if !s.add(entry{batchName: n, allocated: int32(allocated / 512), sum: checksum(body)}, stored) {
 				return live.remove(n.String()) // delivered from memory meanwhile
 			}
+			if isGap {
+				s.keepGap(n.seq, body)
+			}
 			return nil
 		}
 		s.statfsAt = time.Time{}
@@ -495,6 +500,31 @@ func (s *spool) write(n batchName, body []byte, stored bool) error {
 			return err
 		}
 	}
+}
+
+// keepGap keeps the body of a gap beside its file: with the file, all that it tells of would
+// be gone.
+func (s *spool) keepGap(seq uint64, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.find(seq); there {
+		s.gapBodies[seq] = slices.Clone(body)
+	}
+}
+
+// restoreLocked puts a gap of this run whose file is gone, or damaged, into memory, from
+// where it comes to disk again, with the same _id. It reports whether that could be done.
+func (s *spool) restoreLocked(e *entry) bool {
+	body, kept := s.gapBodies[e.seq]
+	if !kept {
+		return false
+	}
+	delete(s.gapBodies, e.seq)
+	s.used -= int64(e.allocated) * 512
+	s.memory[e.seq] = body
+	s.memoryUsed += len(body)
+	e.allocated, e.inMemory, e.sum = 0, true, checksum(body)
+	return true
 }
 
 // add enters the batch into the index, or that one which is stored is on disk now. It
@@ -664,6 +694,7 @@ func (s *spool) dropLocked(seq uint64) {
 	e := s.entries[at]
 	s.used -= int64(e.allocated) * 512
 	s.forgetLocked(seq)
+	delete(s.gapBodies, seq)
 	if at == 0 {
 		s.entries = s.entries[1:] // the usual case in a drain, at no cost
 	} else {
@@ -792,10 +823,14 @@ func (s *spool) putBack(e *entry) {
 }
 
 // discard gives up a batch whose bytes are damaged: the file goes to the dead-letter
-// directory as it is, its documents into a gap.
+// directory as it is, its documents into a gap. A gap is stored once more.
 func (s *spool) discard(e *entry) {
 	s.mu.Lock()
-	s.dropLocked(e.seq)
+	if at, there := s.find(e.seq); there && s.restoreLocked(&s.entries[at]) {
+		s.entries[at].state, s.entries[at].attempted = ready, true
+	} else {
+		s.dropLocked(e.seq)
+	}
 	live, dead := s.live, s.dead
 	s.loseLocked(lostDamaged, e.batchName, e.docs)
 	s.accounts.buried++

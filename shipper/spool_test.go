@@ -593,3 +593,40 @@ func TestSpoolSameNumber(t *testing.T) {
 		}
 	}
 }
+
+// TestSpoolGapLost: what a gap of this run tells of outlives its file.
+func TestSpoolGapLost(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := testSpool(t, dir, 1<<30)
+	s.lose(lostBehind, batchName{seq: s.nextSeq(), slot: 1}, 7)
+	s.tick()
+	gap := s.entries[0]
+	before, err := s.read(&gap, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(complaint string) {
+		t.Helper()
+		s.tick()
+		s.retryAt = time.Time{}
+		s.tick()
+		if got := names(t, filepath.Join(dir, liveDir)); len(got) != 1 || got[0] != gap.String() {
+			t.Errorf("%s: %v", complaint, got)
+		}
+		after, err := s.read(&gap, nil)
+		if a, c := s.account(); err != nil || !bytes.Equal(after, before) || c.memoryBytes != 0 || c.gaps != 1 || a.lost[lostBehind] != 7 {
+			t.Errorf("%s: %v, %+v, %+v", complaint, err, a, c)
+		}
+	}
+	os.RemoveAll(dir)
+	f("deleted")
+	if err := os.WriteFile(filepath.Join(dir, liveDir, gap.String()), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, ok := s.take(oldestFirst, func(uint64) bool { return true })
+	if !ok {
+		t.Fatal("nothing to be sent")
+	}
+	s.discard(&e)
+	f("damaged")
+}
