@@ -100,17 +100,18 @@ type spool struct {
 	retry     backoff
 	retryAt   time.Time
 
-	mu         sync.Mutex // guards what follows
-	held                  // nil while the directory can't be used
-	abandoned  []held
-	entries    []entry // by seq
-	memory     map[uint64][]byte
-	memoryUsed int
-	gapBodies  map[uint64][]byte // of the gaps that this run has on disk, some hundred bytes each
-	used       int64 // bytes on disk
-	seq        uint64
-	lost       [losses]Gap
-	accounts   spoolAccounts
+	mu                 sync.Mutex // guards what follows
+	held                          // nil while the directory can't be used
+	abandoned          []held
+	entries            []entry // by seq
+	docsHeld, gapsHeld int     // by entries
+	memory             map[uint64][]byte
+	memoryUsed         int
+	gapBodies          map[uint64][]byte // of the gaps that this run has on disk, some hundred bytes each
+	used               int64             // bytes on disk
+	seq                uint64
+	lost               [losses]Gap
+	accounts           spoolAccounts
 }
 
 // spoolAccounts is what a spool has counted since its start.
@@ -246,10 +247,7 @@ func (s *spool) adopt(found []entry, h held) (twice []entry) {
 		kept = append(kept, e)
 	}
 	s.entries = kept
-	s.used = 0
-	for i := range s.entries {
-		s.used += int64(s.entries[i].allocated) * 512
-	}
+	s.sumLocked()
 	s.seq = max(s.seq, 1)
 	if n := len(s.entries); n > 0 {
 		s.seq = max(s.seq, s.entries[n-1].seq+1)
@@ -445,7 +443,8 @@ func (s *spool) abandon() {
 		}
 		s.loseLocked(lostDamaged, e.batchName, e.docs)
 	}
-	s.entries, s.used = kept, 0
+	s.entries = kept
+	s.sumLocked()
 	h := s.held
 	s.held = held{}
 	if h.live != nil {
@@ -537,8 +536,7 @@ func (s *spool) add(e entry, stored bool) bool {
 		if stored {
 			return false
 		}
-		s.entries = slices.Insert(s.entries, at, e)
-		s.used += int64(e.allocated) * 512
+		s.insertLocked(at, e)
 		return true
 	}
 	old := &s.entries[at]
@@ -574,7 +572,7 @@ func (s *spool) remember(n batchName, body []byte) {
 		}
 		s.forgetLocked(n.seq)
 	} else {
-		s.entries = slices.Insert(s.entries, at, entry{batchName: n, sum: checksum(body), inMemory: true})
+		s.insertLocked(at, entry{batchName: n, sum: checksum(body), inMemory: true})
 	}
 	s.memory[n.seq] = body
 	s.memoryUsed += len(body)
@@ -585,8 +583,7 @@ func (s *spool) remember(n batchName, body []byte) {
 			continue
 		}
 		s.loseLocked(lostMemory, e.batchName, e.docs)
-		s.forgetLocked(e.seq)
-		s.entries = slices.Delete(s.entries, i, i+1)
+		s.removeLocked(i)
 	}
 }
 
@@ -687,18 +684,44 @@ func (s *spool) dropOldest(bytes int64) bool {
 
 // dropLocked takes the batch out of the index and the accounts of space.
 func (s *spool) dropLocked(seq uint64) {
-	at, there := s.find(seq)
-	if !there {
-		return
+	if at, there := s.find(seq); there {
+		s.removeLocked(at)
 	}
+}
+
+// insertLocked enters a batch into the index, at the place that find has told.
+func (s *spool) insertLocked(at int, e entry) {
+	s.entries = slices.Insert(s.entries, at, e)
+	s.used += int64(e.allocated) * 512
+	s.docsHeld += e.docs
+	s.gapsHeld += e.gaps
+}
+
+// removeLocked takes the batch at that place out of the index. What has to move up is the
+// shorter side: lanes empty a full spool from both of its ends.
+func (s *spool) removeLocked(at int) {
 	e := s.entries[at]
 	s.used -= int64(e.allocated) * 512
-	s.forgetLocked(seq)
-	delete(s.gapBodies, seq)
-	if at == 0 {
-		s.entries = s.entries[1:] // the usual case in a drain, at no cost
-	} else {
-		s.entries = slices.Delete(s.entries, at, at+1)
+	s.docsHeld -= e.docs
+	s.gapsHeld -= e.gaps
+	s.forgetLocked(e.seq)
+	delete(s.gapBodies, e.seq)
+	if at < len(s.entries)/2 {
+		copy(s.entries[1:], s.entries[:at])
+		s.entries = s.entries[1:]
+		return
+	}
+	s.entries = slices.Delete(s.entries, at, at+1)
+}
+
+// sumLocked sums up what the index tells of.
+func (s *spool) sumLocked() {
+	s.used, s.docsHeld, s.gapsHeld = 0, 0, 0
+	for i := range s.entries {
+		e := &s.entries[i]
+		s.used += int64(e.allocated) * 512
+		s.docsHeld += e.docs
+		s.gapsHeld += e.gaps
 	}
 }
 
@@ -904,12 +927,9 @@ func (s *spool) account() (a spoolAccounts, c spoolContent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.bytes, c.memoryBytes, c.batches = s.used, s.memoryUsed, len(s.entries)
-	for i := range s.entries {
-		c.docs += s.entries[i].docs
-		c.gaps += s.entries[i].gaps
-		if slot := s.entries[i].slot; c.oldest == 0 || slot < c.oldest {
-			c.oldest = slot
-		}
+	c.docs, c.gaps = s.docsHeld, s.gapsHeld
+	if c.batches > 0 {
+		c.oldest = s.entries[0].slot
 	}
 	return s.accounts, c
 }
@@ -920,7 +940,7 @@ type spoolContent struct {
 	memoryBytes int
 	batches     int
 	docs, gaps  int
-	oldest      int64 // ms since the Unix epoch, 0 when empty
+	oldest      int64 // the slot of the first batch: ms since the Unix epoch, 0 when empty
 }
 
 // notify puts a token into the channel if there is none.
