@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -215,18 +216,48 @@ func alienDirectories(t *testing.T) (refused int) {
 		t.Errorf("made elsewhere: %v", left)
 	}
 
-	// What can be used, but isn't good, is told once.
-	core, logs := observer.New(zapcore.WarnLevel)
-	dir := t.TempDir()
-	os.Chmod(dir, 0o720)
-	s := testSpool(t, dir, 1<<30)
-	s.log = zap.New(core)
-	s.abandon()
-	fill(s, 1, 1)
-	if logs.FilterMessageSnippet("a group may write to it").Len() != 1 {
-		t.Errorf("%v", logs.All())
-	}
 	return refused
+}
+
+// TestSpoolDoubts: what makes a bad place for a spool is told at start, once, and used.
+func TestSpoolDoubts(t *testing.T) {
+	f := func(kind int64, mode os.FileMode, owner int, want string) {
+		t.Helper()
+		dir := t.TempDir()
+		if err := errors.Join(os.Chown(dir, owner, -1), os.Chmod(dir, mode)); err != nil {
+			t.Fatal(err)
+		}
+		s := testSpool(t, dir, 1<<30)
+		s.abandon()
+		core, logs := observer.New(zapcore.WarnLevel)
+		s.log = zap.New(core)
+		s.sys.fstatfs = func(fd int, st *unix.Statfs_t) error {
+			err := unix.Fstatfs(fd, st)
+			st.Type = kind
+			return err
+		}
+		s.retryAt = time.Time{}
+		fill(s, 2, 1)
+		var said []string
+		for _, l := range logs.All() {
+			said = append(said, l.Message)
+		}
+		if got := strings.Join(said, "; "); !strings.Contains(got, want) || (want == "") != (got == "") || len(said) > 1 {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if a, c := s.account(); a.fault != "" || c.docs != 2 || c.memoryBytes != 0 {
+			t.Errorf("%s: %+v, %+v", want, a, c)
+		}
+	}
+	own := os.Geteuid()
+	f(unix.EXT4_SUPER_MAGIC, 0o700, own, "")
+	f(unix.EXT4_SUPER_MAGIC, 0o720, own, "a group may write to it")
+	f(unix.TMPFS_MAGIC, 0o700, own, "goes with the machine's next start")
+	f(unix.OVERLAYFS_SUPER_MAGIC, 0o700, own, "goes with the container")
+	f(unix.NFS_SUPER_MAGIC, 0o700, own, "a network file system")
+	if own == 0 { // the server has given it to nobody
+		f(unix.SMB2_SUPER_MAGIC, 0o700, 65534, "a network file system")
+	}
 }
 
 // alienOwners opens spools of root as another user.

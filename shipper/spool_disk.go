@@ -63,6 +63,7 @@ type directory struct {
 	path string
 	// device and inode are its identity, as long as it is open.
 	device, inode uint64
+	owner         uint32
 	// anchored tells that the directory outlives a power cut.
 	anchored atomic.Bool
 }
@@ -89,12 +90,31 @@ func openDirectory(sys *calls, path string) (*directory, error) {
 		d.close()
 		return nil, fmt.Errorf("%s is writable for everybody: chmod 700 it", path)
 	}
-	if own := uint32(os.Geteuid()); st.Uid != own && st.Uid != 0 {
+	if own := uint32(os.Geteuid()); st.Uid != own && st.Uid != 0 && !networked(d.kind()) {
 		d.close()
 		return nil, fmt.Errorf("%s belongs to user %d, the agent is user %d: chown it", path, st.Uid, own)
 	}
-	d.device, d.inode = st.Dev, st.Ino
+	d.device, d.inode, d.owner = st.Dev, st.Ino, st.Uid
 	return d, nil
+}
+
+// kind returns the magic number of the directory's file system, 0 if it can't be found out.
+func (d *directory) kind() uint32 {
+	var st unix.Statfs_t
+	if d.sys.fstatfs(d.fd, &st) != nil {
+		return 0
+	}
+	return uint32(st.Type)
+}
+
+// networked tells that files are a server's, which may give them other owners than who made
+// them.
+func networked(kind uint32) bool {
+	switch kind {
+	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC:
+		return true
+	}
+	return false
 }
 
 // doubts are what an operator should know of the directory as a place for a spool, though
@@ -104,16 +124,12 @@ func (d *directory) doubts() (all []string) {
 	if d.sys.fstat(d.fd, &st) == nil && st.Mode&0o020 != 0 {
 		all = append(all, "a group may write to it, and so have the agent send what it likes: chmod g-w it")
 	}
-	var fs unix.Statfs_t
-	if d.sys.fstatfs(d.fd, &fs) != nil {
-		return all
-	}
-	switch uint32(fs.Type) {
-	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+	switch kind := d.kind(); {
+	case kind == unix.TMPFS_MAGIC || kind == unix.RAMFS_MAGIC:
 		all = append(all, "it is in memory and goes with the machine's next start: give the agent a directory on a disk")
-	case unix.OVERLAYFS_SUPER_MAGIC:
+	case kind == unix.OVERLAYFS_SUPER_MAGIC:
 		all = append(all, "it is in the container's own layer and goes with the container: mount a volume")
-	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC:
+	case networked(kind):
 		all = append(all, "it is on a network file system, which may hang and forget locks: give the agent a local disk")
 	}
 	return all
@@ -259,12 +275,15 @@ func (d *directory) move(name string, to *directory, as string) error {
 	return nil
 }
 
-// own returns how many bytes of the disk the file takes; ok is false for what isn't a
-// regular file of the agent's own user, and so can't come from an earlier run.
+// own returns how many bytes of the disk the file takes; ok is false for what can't come
+// from an earlier run: what isn't a regular file, or belongs to somebody else than the agent
+// and the owner of the directory. What is root's is somebody else's, to an agent that isn't.
 func (d *directory) own(name string) (allocated int64, ok bool) {
 	var st unix.Stat_t
-	err := d.sys.fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return st.Blocks * 512, err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid == uint32(os.Geteuid())
+	if d.sys.fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return 0, false
+	}
+	return st.Blocks * 512, st.Uid == uint32(os.Geteuid()) || st.Uid == d.owner && d.owner != 0
 }
 
 // list calls f with the name of each entry. It looks at nothing but names, so that millions
