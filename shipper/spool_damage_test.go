@@ -84,7 +84,7 @@ func newDamagedSpool(t *testing.T) *damagedSpool {
 	d := &damagedSpool{
 		T: t, disk: newMemoryDisk(filepath.Join(t.TempDir(), "lock")),
 		files: map[string][]byte{}, bodies: map[string]string{},
-		deflate: stored(), random: rand.New(rand.NewPCG(7, 7)),
+		random: rand.New(rand.NewPCG(7, 7)),
 	}
 	s := testSpoolOn(t, d.disk.calls(), memorySpool, 1, 1<<30)
 	fill(s, 1, 3)

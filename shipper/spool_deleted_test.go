@@ -16,6 +16,7 @@ import (
 // TestS09SpoolDeleted takes the spool away from a shipper that publishes and sends, at
 // random moments: deleted, moved, and with something else in its place.
 func TestS09SpoolDeleted(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	row := faults.Start(t, "S9")
 	blows := 12
 	if row.Full() {

@@ -99,10 +99,10 @@ func fullSpool(t *testing.T, dir string, files, bytes int) (docs int, size int64
 	}
 	random := rand.New(rand.NewPCG(1, 10))
 	noise := make([]byte, 0, 2*bytes)
-	b, z := &Batch{prefix: "cadvisor"}, stored()
+	b, z := &Batch{prefix: "cadvisor"}, new(deflater)
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 	for i := range files {
-		b.reset(99, uint64(i+1), &z)
+		b.reset(99, uint64(i+1), z)
 		b.slot = start + int64(i)*int64(time.Second)
 		for n := range 2 {
 			noise = noise[:0]

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
@@ -29,6 +30,7 @@ import (
 // the reference below says that it may be. rapid cuts a life that fails down to its shortest
 // form.
 func TestSpoolModel(t *testing.T) {
+	t.Parallel()
 	// 100,000 lives together, unless the command says how many.
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue && !testing.Short() {
 		f.Value.Set("50000")
@@ -56,9 +58,12 @@ type modelWorkshop struct {
 }
 
 func newModelWorkshop(t *testing.T, lock string) *modelWorkshop {
-	w := &modelWorkshop{lock: lock, gaps: stored(), random: new(rand.PCG), es: &modelServer{}}
-	w.filler.deflate = stored()
+	w := &modelWorkshop{lock: lock, random: new(rand.PCG), es: &modelServer{}}
 	w.node.Store(testNode())
+	var err error
+	if w.filler.plain, err = gzip.NewWriterLevel(nil, gzip.NoCompression); err != nil {
+		t.Fatal(err)
+	}
 	w.options = Options{
 		SpoolDir: memorySpool, SpoolBytes: 6 * 4096, DeadBytes: 3 * 4096,
 		Addresses: []string{"http://es:9200"}, Transport: w.es,
@@ -70,7 +75,7 @@ func newModelWorkshop(t *testing.T, lock string) *modelWorkshop {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
-	w.attempt = &attempt{sender: s, tooLarge: new(atomic.Int64), deflate: stored()}
+	w.attempt = &attempt{sender: s, tooLarge: new(atomic.Int64)}
 	return w
 }
 
@@ -112,9 +117,9 @@ type modelBatch struct {
 	ended bool
 }
 
-// modelSteps makes lives of 20 steps on average. Slices of slices, because rapid's single
+// modelSteps makes lives of 15 steps on average, and up to 60. Slices of slices, because rapid's single
 // ones are short.
-var modelSteps = rapid.SliceOfN(rapid.SliceOfN(rapid.Uint16(), 1, 12), 1, 10)
+var modelSteps = rapid.SliceOfN(rapid.SliceOfN(rapid.Uint16(), 1, 12), 1, 5)
 
 func (w *modelWorkshop) live(t *rapid.T) {
 	m := &model{T: t, modelWorkshop: w, clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli()}
@@ -123,7 +128,10 @@ func (w *modelWorkshop) live(t *rapid.T) {
 	w.attempt.tooLarge.Store(0)
 	m.disk = newMemoryDisk(w.lock)
 	m.open()
-	defer func() { m.spool.close() }()
+	defer func() {
+		m.spool.close()
+		m.gaps = m.spool.deflate
+	}()
 	for _, steps := range modelSteps.Draw(t, "steps") {
 		for _, number := range steps {
 			m.step(number)
@@ -255,6 +263,7 @@ func (m *model) restart(disk *memoryDisk) {
 	m.fails = 0
 	before, inMemory := m.told()
 	m.spool.close()
+	m.gaps = m.spool.deflate // with its memory
 	m.disk = disk
 	for i, n := range m.spool.accounts.lost {
 		m.lost[i] += n

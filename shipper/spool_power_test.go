@@ -25,7 +25,6 @@ func TestS06PowerCut(t *testing.T) {
 		states, perCall = 1_000_000, 10
 	}
 	p := &powerCut{T: t, lock: filepath.Join(t.TempDir(), "lock"), perCall: perCall}
-	p.filler.deflate, p.gaps, p.afterGaps = stored(), stored(), stored()
 	start, lives := time.Now(), 0
 	for ; p.states < states && !t.Failed(); lives++ {
 		p.live(uint64(lives))
@@ -212,7 +211,10 @@ func (p *powerCut) check(call string, disk *memoryDisk) {
 	disk.lock = p.lock + ".after" // the other one is still held
 	s := testSpoolOn(p, disk.calls(), memorySpool, p.epoch+1<<32, powerBudget)
 	s.deflate = p.afterGaps
-	defer s.close()
+	defer func() {
+		s.close()
+		p.afterGaps = s.deflate
+	}()
 	a, content := s.account()
 	if a.fault != "" || a.alien != 0 || s.live == nil {
 		fail("fault %q, %d alien", a.fault, a.alien)
