@@ -135,11 +135,15 @@ func (d *directory) doubts() (all []string) {
 	return all
 }
 
-// inPlace tells that the directory's path still leads to it.
+// inPlace tells that the directory's path still leads to it, as far as can be found out: a
+// disk that fails has lost nothing yet.
 func (d *directory) inPlace() bool {
 	var st unix.Stat_t
 	err := d.sys.fstatat(unix.AT_FDCWD, d.path, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && st.Dev == d.device && st.Ino == d.inode
+	if err != nil {
+		return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR)
+	}
+	return st.Dev == d.device && st.Ino == d.inode
 }
 
 func (d *directory) close() { d.sys.close(d.fd) }

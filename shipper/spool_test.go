@@ -634,3 +634,14 @@ func TestSpoolGapLost(t *testing.T) {
 	s.discard(&e)
 	f("damaged")
 }
+
+// TestSpoolStatFails: that the directory can't be looked at doesn't mean that it is gone.
+func TestSpoolStatFails(t *testing.T) {
+	s := testSpool(t, t.TempDir(), 1<<30)
+	fill(s, 2, 3)
+	s.sys.fstatat = func(int, string, *unix.Stat_t, int) error { return unix.EIO }
+	fill(s, 1, 3)
+	if a, c := s.account(); c.docs != 9 || a.lost != [losses]int{} || c.memoryBytes != 0 {
+		t.Errorf("%+v, %+v", a, c)
+	}
+}
