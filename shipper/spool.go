@@ -36,6 +36,7 @@ const (
 	statfsEvery  = 5 * time.Second  // how long an answer about free space is believed
 	writeTries   = 3                // new files for one batch before the disk counts as failed
 	diskBackoff  = 10 * time.Second // the longest wait before a failed disk is tried again
+	maxAbandoned = 4                // directories that were given up and are still open
 	deadDir      = "dead"
 	liveDir      = "q"
 )
@@ -193,25 +194,23 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 
-	twice := s.adopt(found, h)
-	batches, docs := len(found), 0
-	for _, e := range found {
-		docs += e.docs
-	}
+	batches, docs, twice := s.adopt(found, h)
 	for _, e := range twice {
 		old := e.String()
 		e.seq = s.nextSeq()
 		if err := h.live.move(old, h.live, e.String()); err != nil {
 			s.log.Warn("spool: a batch waits for the next start", zap.Error(err))
 			alien++
-			batches--
-			docs -= e.docs
 			continue
 		}
+		s.mu.Lock()
+		s.accounts.found += e.docs
+		s.mu.Unlock()
 		s.add(e, false)
+		batches++
+		docs += e.docs
 	}
 	s.mu.Lock()
-	s.accounts.found += docs
 	s.accounts.alien = alien
 	s.mu.Unlock()
 	s.statfsAt = time.Time{}
@@ -228,31 +227,40 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// adopt begins to use an open directory and enters what was found there into the index.
-// It returns those batches whose number another one has: a batch that was acknowledged
-// comes back with a power cut, after a restart has given its number to another; or there
-// was no directory to look at when the numbers of this run began.
-func (s *spool) adopt(found []entry, h held) (twice []entry) {
+// adopt begins to use an open directory, enters what was found there into the index, and
+// returns how many batches and documents that is. Some it returns instead, because another
+// batch has their number: one that was acknowledged comes back with a power cut after a
+// restart has given its number to another, or there was no directory to look at when the
+// numbers of this run began.
+func (s *spool) adopt(found []entry, h held) (batches, docs int, twice []entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = h
+	batches, docs = len(s.entries), s.docsHeld
 	s.entries = append(s.entries, found...)
 	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
 	kept := s.entries[:0]
 	for _, e := range s.entries {
-		if n := len(kept); n > 0 && kept[n-1].seq == e.seq {
+		n := len(kept)
+		switch {
+		case n == 0 || kept[n-1].seq != e.seq:
+			kept = append(kept, e)
+		case kept[n-1].batchName == e.batchName:
+			// This run has it in memory or sends it, and its directory has come back.
+			kept[n-1].attempted = true
+		default:
 			twice = append(twice, e)
-			continue
 		}
-		kept = append(kept, e)
 	}
 	s.entries = kept
 	s.sumLocked()
+	batches, docs = len(kept)-batches, s.docsHeld-docs
+	s.accounts.found += docs
 	s.seq = max(s.seq, 1)
 	if n := len(s.entries); n > 0 {
 		s.seq = max(s.seq, s.entries[n-1].seq+1)
 	}
-	return twice
+	return batches, docs, twice
 }
 
 // close gives the directory back. The publisher and all lanes have ended.
@@ -430,7 +438,7 @@ func (s *spool) recover() {
 
 // abandon gives up a directory that was deleted or replaced under the running agent: what
 // was in it is lost and counted, and the next attempt makes a new one. Its descriptors stay
-// open until the end, because a lane may be about to read from it.
+// open for a while, because a lane may be about to read from it.
 func (s *spool) abandon() {
 	s.mu.Lock()
 	kept := s.entries[:0]
@@ -445,15 +453,20 @@ func (s *spool) abandon() {
 	}
 	s.entries = kept
 	s.sumLocked()
-	h := s.held
+	h, oldest := s.held, held{}
 	s.held = held{}
 	if h.live != nil {
 		s.abandoned = append(s.abandoned, h)
+	}
+	if len(s.abandoned) > maxAbandoned {
+		oldest = s.abandoned[0]
+		s.abandoned = slices.Delete(s.abandoned, 0, 1)
 	}
 	s.mu.Unlock()
 	if h.lock != nil {
 		h.lock.Close() // it may come back, and has to be locked anew then
 	}
+	oldest.close()
 }
 
 // directory returns the directory of the batches, nil while it can't be used.
@@ -849,24 +862,25 @@ func (s *spool) putBack(e *entry) {
 // directory as it is, its documents into a gap. A gap is stored once more.
 func (s *spool) discard(e *entry) {
 	s.mu.Lock()
+	live, dead := s.live, s.dead
+	s.mu.Unlock()
+	if live != nil {
+		if err := live.move(e.String(), dead, e.String()); err == nil {
+			s.trimDead(dead)
+		} else if !errors.Is(err, unix.ENOENT) {
+			s.log.Warn("spool: a damaged batch stays on disk", zap.Error(err))
+		}
+	}
+	s.mu.Lock()
 	if at, there := s.find(e.seq); there && s.restoreLocked(&s.entries[at]) {
 		s.entries[at].state, s.entries[at].attempted = ready, true
 	} else {
 		s.dropLocked(e.seq)
 	}
-	live, dead := s.live, s.dead
 	s.loseLocked(lostDamaged, e.batchName, e.docs)
 	s.accounts.buried++
 	s.mu.Unlock()
 	notify(s.wake)
-	if live == nil {
-		return
-	}
-	if err := live.move(e.String(), dead, e.String()); err != nil && !errors.Is(err, unix.ENOENT) {
-		s.log.Warn("spool: a damaged batch stays on disk", zap.Error(err))
-		return
-	}
-	s.trimDead(dead)
 }
 
 // bury keeps documents of the batch that will never be accepted in the dead-letter

@@ -645,3 +645,44 @@ func TestSpoolStatFails(t *testing.T) {
 		t.Errorf("%+v, %+v", a, c)
 	}
 }
+
+// TestSpoolComesBack: a directory that was moved away and back brings its batches, but none
+// that this run has still.
+func TestSpoolComesBack(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := testSpool(t, dir, 1<<30)
+	fill(s, 2, 3)
+	s.lose(lostBehind, batchName{seq: s.nextSeq(), slot: 1}, 7)
+	s.tick()
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	fill(s, 1, 3)
+	if a, c := s.account(); c.batches != 3 || c.docs != 3 || c.gaps != 2 || a.lost[lostDamaged] != 6 || c.memoryBytes != 0 {
+		t.Errorf("away: %+v, %+v", a, c)
+	}
+	if err := errors.Join(os.Rename(dir, dir+".new"), os.Rename(dir+".old", dir)); err != nil {
+		t.Fatal(err)
+	}
+	s.tick()
+	a, c := s.account()
+	if c.batches != 4 || c.docs != 6 || c.gaps != 2 || a.found != 6 || a.lost[lostDamaged] != 9 || c.memoryBytes != 0 || a.fault != "" {
+		t.Errorf("back: %+v, %+v", a, c)
+	}
+	for _, e := range s.entries {
+		const gapThatCameBack = 4
+		if e.attempted != (e.docs > 0 || e.seq == gapThatCameBack) {
+			t.Errorf("%v, attempted: %v", e, e.attempted)
+		}
+		if _, err := s.read(&e, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 10 { // descriptors don't pile up
+		os.RemoveAll(dir)
+		s.tick()
+	}
+	if n := len(s.abandoned); n > maxAbandoned {
+		t.Errorf("%d directories are kept open", n)
+	}
+}
