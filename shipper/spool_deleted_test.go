@@ -20,7 +20,7 @@ func TestS09SpoolDeleted(t *testing.T) {
 	row := faults.Start(t, "S9")
 	blows := 12
 	if row.Full() {
-		blows = 500
+		blows = 150
 	}
 	row.Result("%s; %s", spoolDeleted(t, blows, false), spoolDeleted(t, blows, true))
 }

@@ -199,29 +199,6 @@ func TestSpoolStart(t *testing.T) {
 	}, 1, 0, 8, good)
 }
 
-// TestSpoolRefused: a directory that others could have prepared isn't used.
-func TestSpoolRefused(t *testing.T) {
-	f := func(complaint string, prepare func(dir string)) {
-		t.Helper()
-		dir := filepath.Join(t.TempDir(), "spool")
-		prepare(dir)
-		s := testSpool(t, dir, 1<<30)
-		fill(s, 1, 3)
-		a, content := s.account()
-		if !strings.Contains(a.fault, complaint) || content.docs != 3 || content.memoryBytes == 0 {
-			t.Errorf("fault %q, %+v", a.fault, content)
-		}
-	}
-	f("writable for everybody", func(dir string) { os.Mkdir(dir, 0o700); os.Chmod(dir, 0o777) })
-	f("not a directory", func(dir string) { os.Symlink(t.TempDir(), dir) })
-	f("not a directory", func(dir string) { os.WriteFile(dir, nil, 0o600) })
-	f("too many levels of symbolic links", func(dir string) {
-		os.Mkdir(dir, 0o700)
-		os.Symlink("/etc/passwd", filepath.Join(dir, "lock"))
-	})
-	f("not a directory", func(dir string) { os.Mkdir(dir, 0o700); os.Symlink(t.TempDir(), filepath.Join(dir, liveDir)) })
-}
-
 // TestSpoolLock: a second agent gets ErrLocked, and the spool when the first has gone.
 func TestSpoolLock(t *testing.T) {
 	o := testOptions(t, nil)
