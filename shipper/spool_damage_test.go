@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/swarmgauge/swarmgauge/test/faults"
 )
 
@@ -269,10 +267,7 @@ func (d *damagedSpool) drain(s *spool) spoolAccounts {
 
 // write replaces the content of a file of the spool.
 func (d *damagedSpool) write(disk *memoryDisk, name string, content []byte) {
-	f, err := disk.fs.Create(path.Join(memorySpool, liveDir, name), vfs.WriteCategoryUnspecified)
-	if err != nil {
+	if err := disk.overwrite(path.Join(memorySpool, liveDir, name), content); err != nil {
 		d.Fatal(err)
 	}
-	f.Write(content)
-	f.Close()
 }

@@ -60,6 +60,18 @@ func newMemoryDisk(lock string) *memoryDisk {
 	return d
 }
 
+// overwrite makes a file hold something else, and leaves it synced.
+func (d *memoryDisk) overwrite(name string, content []byte) error {
+	f, err := d.fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(slices.Clone(content)) // with -race, vfs spoils what it was given
+	err = errors.Join(err, f.Sync(), f.Close())
+	d.syncDir(path.Dir(name))
+	return err
+}
+
 func (d *memoryDisk) syncDir(path string) {
 	f, err := d.fs.OpenDir(path)
 	if err != nil {
@@ -220,7 +232,7 @@ func (d *memoryDisk) write(fd int, p []byte) (int, error) {
 	if d.free() < blocksOf(len(p)) {
 		return 0, unix.ENOSPC
 	}
-	n, err := d.files[fd].Write(p)
+	n, err := d.files[fd].Write(slices.Clone(p)) // see overwrite
 	return n, errno(err)
 }
 

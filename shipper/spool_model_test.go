@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
@@ -330,14 +329,9 @@ func (m *model) corrupt(how int) {
 			content[at] ^= 1 << (how % 8)
 		}
 	}
-	f, err := m.disk.fs.Create(file, vfs.WriteCategoryUnspecified)
-	if err != nil {
+	if err := m.disk.overwrite(file, content); err != nil {
 		m.Fatal(err)
 	}
-	f.Write(content)
-	f.Sync()
-	f.Close()
-	m.disk.syncDir(dir)
 }
 
 // told returns, by reason, of how many documents gaps tell or are about to, and how many of
