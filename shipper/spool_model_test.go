@@ -116,8 +116,8 @@ type modelBatch struct {
 	ended bool
 }
 
-// modelSteps makes lives of 15 steps on average, and up to 60. Slices of slices, because rapid's single
-// ones are short.
+// modelSteps makes lives of 15 steps on average, and up to 60. Slices of slices, because
+// rapid's single ones are short.
 var modelSteps = rapid.SliceOfN(rapid.SliceOfN(rapid.Uint16(), 1, 12), 1, 5)
 
 func (w *modelWorkshop) live(t *rapid.T) {
