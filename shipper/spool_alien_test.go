@@ -104,7 +104,7 @@ func alienEntries(t *testing.T) int {
 		s.deadBudget = 1
 		inTime(t, kind, func() {
 			fill(s, 2, 3)
-			e, ok := s.take(oldestFirst, func(uint64) bool { return true })
+			e, ok := s.take(oldestFirst, func(*batchName) bool { return true })
 			if !ok {
 				t.Errorf("%s: nothing to be sent", kind)
 				return
@@ -114,7 +114,7 @@ func alienEntries(t *testing.T) int {
 			}
 			s.bury(&e, 1, []byte("x"))
 			s.acknowledge(&e)
-			if e, ok = s.take(oldestFirst, func(uint64) bool { return true }); ok && e.docs > 0 {
+			if e, ok = s.take(oldestFirst, func(*batchName) bool { return true }); ok && e.docs > 0 {
 				s.acknowledge(&e)
 			}
 		})

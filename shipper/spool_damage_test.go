@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,7 +120,7 @@ func newDamagedSpool(t *testing.T) *damagedSpool {
 	}
 	sender.product = false
 	t.Cleanup(sender.close)
-	d.attempt = &attempt{sender: sender, tooLarge: new(atomic.Int64)}
+	d.attempt = &attempt{sender: sender, tooLarge: new(sizeLimit)}
 	return d
 }
 
@@ -248,7 +247,7 @@ func (d *damagedSpool) drain(s *spool) spoolAccounts {
 	start := time.Now()
 	for range 20 {
 		s.tick()
-		e, ok := s.take(oldestFirst, func(uint64) bool { return true })
+		e, ok := s.take(oldestFirst, func(*batchName) bool { return true })
 		if !ok {
 			break
 		}

@@ -148,7 +148,7 @@ func indexCost(batches int) (account, turn time.Duration) {
 		s.account()
 	}
 	account = time.Since(begin) / rounds
-	all := func(uint64) bool { return true }
+	all := func(*batchName) bool { return true }
 	var busy []entry
 	begin = time.Now()
 	for i := range rounds {

@@ -74,7 +74,7 @@ func newModelWorkshop(t *testing.T, lock string) *modelWorkshop {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
-	w.attempt = &attempt{sender: s, tooLarge: new(atomic.Int64)}
+	w.attempt = &attempt{sender: s, tooLarge: new(sizeLimit)}
 	return w
 }
 
@@ -124,7 +124,7 @@ func (w *modelWorkshop) live(t *rapid.T) {
 	m := &model{T: t, modelWorkshop: w, clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli()}
 	w.es.reset()
 	w.random.Seed(1, 2) // so that a life can be lived again, as far as vfs allows that
-	w.attempt.tooLarge.Store(0)
+	w.attempt.tooLarge = new(sizeLimit)
 	m.disk = newMemoryDisk(w.lock)
 	m.open()
 	defer func() {
@@ -216,7 +216,7 @@ func (m *model) put(docs int) {
 
 // send makes an attempt at a batch.
 func (m *model) send(o order, f modelFault, at int, healthy bool) {
-	e, ok := m.spool.take(o, func(uint64) bool { return true })
+	e, ok := m.spool.take(o, func(*batchName) bool { return true })
 	if !ok {
 		return
 	}

@@ -128,7 +128,7 @@ func (p *powerCut) note() {
 
 // do does one thing at random.
 func (p *powerCut) do() {
-	s, any := p.spool, func(uint64) bool { return true }
+	s, any := p.spool, func(*batchName) bool { return true }
 	switch choice := p.random.IntN(100); {
 	case choice < 45:
 		p.step = "publish"

@@ -565,7 +565,7 @@ func TestSpoolSameNumber(t *testing.T) {
 		t.Errorf("%+v, %+v, next %d", held, a, s.seq)
 	}
 	for range 3 {
-		e, ok := s.take(oldestFirst, func(uint64) bool { return true })
+		e, ok := s.take(oldestFirst, func(*batchName) bool { return true })
 		if !ok {
 			t.Fatal("not all of them can be taken")
 		}
@@ -604,7 +604,7 @@ func TestSpoolGapLost(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, liveDir, gap.String()), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, ok := s.take(oldestFirst, func(uint64) bool { return true })
+	e, ok := s.take(oldestFirst, func(*batchName) bool { return true })
 	if !ok {
 		t.Fatal("nothing to be sent")
 	}
