@@ -42,7 +42,6 @@ type memoryDisk struct {
 type memoryFile struct {
 	vfs.File
 	path   string
-	isDir  bool
 	unread []string // names that getdents has yet to tell
 }
 
@@ -189,7 +188,7 @@ func (d *memoryDisk) openat(dir int, name string, flags int, _ uint32) (int, err
 		f.Close()
 		return -1, unix.ENOTDIR
 	}
-	opened := memoryFile{File: f, path: path, isDir: st.IsDir()}
+	opened := memoryFile{File: f, path: path}
 	if st.IsDir() {
 		opened.unread, err = d.fs.List(path)
 		if err != nil {
@@ -279,7 +278,7 @@ func (d *memoryDisk) free() int64 {
 		if err != nil {
 			continue
 		}
-		left -= int64(len(names)) // all files of these tests are shorter than a block
+		left -= int64(len(names)) // a block each: the disks that get full have no longer files
 	}
 	return left
 }

@@ -448,8 +448,8 @@ const (
 	modelFaults
 )
 
-// modelServer is an Elasticsearch without a network and JSON: a sixth of a life, where
-// estest would be most of it.
+// modelServer is an Elasticsearch without a network and JSON, because a life would be spent
+// with these for the most part.
 type modelServer struct {
 	fault modelFault
 	at    int // the document that the fault is about
