@@ -139,7 +139,7 @@ func (d *damagedSpool) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if name, known := d.bodies[string(body)]; known {
 		d.arrived[name]++
-	} else if n, err := strconv.Atoi(string(between(body, `"gap.documents":`, ","))); err == nil && bytes.Contains(body, []byte(`"gap.reason":"damaged"`)) {
+	} else if n, err := strconv.Atoi(string(textBetween(body, `"gap.documents":`, ","))); err == nil && bytes.Contains(body, []byte(`"gap.reason":"damaged"`)) {
 		d.told += n
 	} else {
 		d.strange = string(body)

@@ -511,21 +511,21 @@ func (s *modelServer) documents(member []byte) []modelDocument {
 		end := document(rest, 1)
 		pair := rest[:end]
 		rest = rest[end:]
-		d := modelDocument{index: between(pair, `"_index":"`, `"`), id: between(pair, `"_id":"`, `"`)}
-		if reason := between(pair, `"gap.reason":"`, `"`); reason != nil {
+		d := modelDocument{index: textBetween(pair, `"_index":"`, `"`), id: textBetween(pair, `"_id":"`, `"`)}
+		if reason := textBetween(pair, `"gap.reason":"`, `"`); reason != nil {
 			d.gap.reason = loss(slices.Index(lossNames[:], string(reason)))
-			d.gap.documents, _ = strconv.Atoi(string(between(pair, `"gap.documents":`, ",")))
+			d.gap.documents, _ = strconv.Atoi(string(textBetween(pair, `"gap.documents":`, ",")))
 		} else {
-			d.key.slot, _ = strconv.ParseInt(string(between(pair, `"slot":`, ",")), 10, 64)
-			d.key.n, _ = strconv.Atoi(string(between(pair, `"n":`, "}")))
+			d.key.slot, _ = strconv.ParseInt(string(textBetween(pair, `"slot":`, ",")), 10, 64)
+			d.key.n, _ = strconv.Atoi(string(textBetween(pair, `"n":`, "}")))
 		}
 		s.parsed = append(s.parsed, d)
 	}
 	return s.parsed
 }
 
-// between returns what stands in line between the words, nil if the first isn't there.
-func between(line []byte, from, to string) []byte {
+// textBetween returns what stands in line between the words, nil if the first isn't there.
+func textBetween(line []byte, from, to string) []byte {
 	at := bytes.Index(line, []byte(from))
 	if at < 0 {
 		return nil
