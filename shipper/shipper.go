@@ -6,7 +6,7 @@
 //
 //	loop → Shipper.Put → Batch → publisher → spool → lanes → attempt → sender
 //
-// It takes no samples and answers no requests. Put, PutEvent and Flush belong to the
+// It takes no samples and answers no requests. Put, PutEvent, PutMissed and Flush belong to the
 // loop's goroutine and never wait for a disk or the network; Stats may be called by
 // anybody at any time; everything else runs in the goroutines that Run starts.
 package shipper
@@ -192,6 +192,12 @@ func (s *Shipper) PutEvent(node *metric.Node, e *metric.Event) {
 	b := s.open(e.Time.UnixNano())
 	b.Source(s.encoder.AppendEvent(b.Action(e.Time.UnixMilli()), node, e))
 	s.counts.sampled.Add(1)
+}
+
+// PutMissed has the publisher write a gap document. See collector.Sink.
+func (s *Shipper) PutMissed(node *metric.Node, m *metric.Missed) {
+	s.meet(node)
+	s.spool.miss(m)
 }
 
 func (s *Shipper) meet(node *metric.Node) {

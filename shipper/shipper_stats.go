@@ -102,7 +102,7 @@ type Stats struct {
 // Stats returns the counts of this moment. It may be called at any time by any goroutine.
 func (s *Shipper) Stats() (v Stats) {
 	lost := s.stats(&v)
-	v.Dropped = make(map[string]int64, losses)
+	v.Dropped = make(map[string]int64, documentLosses)
 	for reason := range lostRefused {
 		v.Dropped[reason.String()] = lost[reason]
 	}
@@ -110,7 +110,7 @@ func (s *Shipper) Stats() (v Stats) {
 }
 
 // stats sets everything in v but Dropped, and returns what that is made of.
-func (s *Shipper) stats(v *Stats) (lost [losses]int64) {
+func (s *Shipper) stats(v *Stats) (lost [documentLosses]int64) {
 	c := s.counts
 	*v = Stats{
 		Epoch:   s.spool.epoch,

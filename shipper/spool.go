@@ -112,11 +112,11 @@ type spool struct {
 
 // spoolAccounts is what a spool has counted since its start.
 type spoolAccounts struct {
-	found   int         // documents found on disk at start
-	lost    [losses]int // documents
-	alien   int         // entries of the directory that aren't ours
-	buried  int         // files moved or written to the dead-letter directory
-	fault   string      // why batches are in memory instead of on disk, or ""
+	found   int                 // documents found on disk at start
+	lost    [documentLosses]int // documents
+	alien   int                 // entries of the directory that aren't ours
+	buried  int                 // files moved or written to the dead-letter directory
+	fault   string              // why batches are in memory instead of on disk, or ""
 	faultAt time.Time
 }
 

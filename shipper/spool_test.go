@@ -379,7 +379,7 @@ func TestSpoolDiskFull(t *testing.T) {
 		s.retryAt = time.Time{}
 		fill(s, 1, 5)
 		a, content = s.account()
-		if content.docs != 20 || content.memoryBytes != 0 || a.fault != "" || a.lost != [losses]int{} {
+		if content.docs != 20 || content.memoryBytes != 0 || a.fault != "" || a.lost != [documentLosses]int{} {
 			t.Errorf("room again: %+v, fault %q, lost %v", content, a.fault, a.lost)
 		}
 		if got := names(t, filepath.Join(dir, liveDir)); len(got) != 4 {
