@@ -161,6 +161,12 @@ func (c *Collector) Run(ctx context.Context) error {
 	defer c.close()
 	defer close(c.ended)
 
+	// The first sample comes at once, so that a restart costs no more than it must; but
+	// not just before a slot, because a window of next to nothing has no rate.
+	if now := time.Now(); c.untilSlot(now) > c.o.Interval/4 {
+		c.sweep(now.UnixNano())
+		c.stats.swept(time.Since(now))
+	}
 	clock := newSchedule(c.o.Interval)
 	defer clock.stop()
 	for {
@@ -176,6 +182,11 @@ func (c *Collector) Run(ctx context.Context) error {
 		c.miss(metric.MissedOverrun, slot+int64(c.o.Interval), missed)
 		c.stats.swept(took)
 	}
+}
+
+// untilSlot returns the time from now to the next slot.
+func (c *Collector) untilSlot(now time.Time) time.Duration {
+	return c.o.Interval - time.Duration(now.UnixNano())%c.o.Interval
 }
 
 // miss notes that n sweeps were not made, from the one of the slot first on.
