@@ -313,7 +313,9 @@ func (s *Shipper) publish(ctx context.Context) {
 // store publishes all batches that wait.
 func (s *Shipper) store() {
 	for b := s.handover.take(); b != nil; b = s.handover.take() {
+		s.counts.storing.Store(time.Now().UnixNano())
 		s.spool.publish(b)
+		s.counts.storing.Store(0)
 		s.stored.Store(b.seq)
 		s.counts.batches.Add(1)
 		s.handover.recycle(b)

@@ -355,7 +355,11 @@ func (s *spool) healthy() bool {
 
 // degrade notes that batches are kept in memory, and why.
 func (s *spool) degrade(err error) {
-	s.retryAt = time.Now().Add(s.retry.next(time.Second))
+	wait := time.Second // a full disk says so at once, and is looked at again as soon
+	if !fullDisk(err) && !errors.Is(err, errNoRoom) {
+		wait = s.retry.next(time.Second)
+	}
+	s.retryAt = time.Now().Add(wait)
 	s.statfsAt = time.Time{}
 	s.mu.Lock()
 	first := s.accounts.fault == ""
