@@ -83,6 +83,9 @@ func launchAgent(t testing.TB, under []string, options ...string) *agent {
 		ended: make(chan struct{}),
 	}
 	for _, option := range options {
+		if port, ok := strings.CutPrefix(option, "-port="); ok { // in place of the free one
+			a.URL = "http://127.0.0.1:" + port
+		}
 		if prefix, ok := strings.CutPrefix(option, "-url_base_prefix="); ok {
 			a.URL += prefix
 		}
