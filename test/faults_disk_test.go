@@ -302,7 +302,7 @@ func (a *agent) attach(t testing.TB, options ...string) (detach func() string) {
 func (c *crowd) spoolPaths() (options []string) {
 	live := filepath.Join(c.spool, "q")
 	options = []string{"-P", live}
-	for i := range 400 {
+	for i := range 1500 {
 		options = append(options, "-P", fmt.Sprintf("%s/.%d", live, i+1))
 	}
 	return options

@@ -120,7 +120,7 @@ func TestD02KillAtEachCall(t *testing.T) {
 	row := faults.Start(t, "D2")
 	most, patience := 4, 1500*time.Millisecond
 	if row.Full() {
-		most, patience = 60, 15*time.Second
+		most, patience = 25, 10*time.Second
 	}
 	strace := lab.Tool(t, "strace", "strace")
 	c := newCrowd(t, 5, 100*time.Millisecond)
@@ -203,6 +203,7 @@ func TestD03OutOfMemory(t *testing.T) {
 	c.notePublished(t)
 	budget := "-spool-budget=2GiB"
 
+	c.away()
 	// Killed at its start, or somewhat later.
 	killed := 0
 	for i := range tight {
@@ -221,7 +222,6 @@ func TestD03OutOfMemory(t *testing.T) {
 	}
 
 	g.limit(t, 24<<20)
-	c.away()
 	rest := 3 * time.Second
 	var resident int64
 	oom := 0
