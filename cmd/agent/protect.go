@@ -39,13 +39,23 @@ func limitMemory(environ []string, log *zap.Logger) {
 // and what it creates is its own.
 func shut() error {
 	unix.Umask(0o077)
-	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("PR_SET_NO_NEW_PRIVS: %w", errno)
-	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // of the process, not of a thread
 		return fmt.Errorf("PR_SET_DUMPABLE: %w", err)
 	}
-	return nil
+	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
+	return threadsError("PR_SET_NO_NEW_PRIVS", errno)
+}
+
+// threadsError is the error of a system call that was to be made on all threads of the
+// process, because the kernel keeps by thread what it sets; nil if there was none.
+func threadsError(call string, errno syscall.Errno) error {
+	switch errno {
+	case 0:
+		return nil
+	case syscall.ENOTSUP: // C code may have threads of its own
+		return fmt.Errorf("%s can't be called in a binary that was built with cgo: build it with CGO_ENABLED=0", call)
+	}
+	return fmt.Errorf("%s: %w", call, errno)
 }
 
 // capabilities is a set of them, by bit.
@@ -83,8 +93,9 @@ func giveUp(keep capabilities) error {
 			if bounding, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0); err != nil || bounding == 0 || keep.has(n) {
 				continue
 			}
-			if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(n), 0, 0, 0, 0); errno != 0 {
-				return fmt.Errorf("PR_CAPBSET_DROP: %w", errno)
+			_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(n), 0, 0, 0, 0)
+			if err := threadsError("PR_CAPBSET_DROP", errno); err != nil {
+				return err
 			}
 		}
 	}
@@ -93,10 +104,8 @@ func giveUp(keep capabilities) error {
 		// Nothing inheritable, and so nothing ambient.
 		rest[i] = unix.CapUserData{Effective: had[i].Effective & half, Permitted: had[i].Permitted & half}
 	}
-	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&rest[0])), 0); errno != 0 {
-		return fmt.Errorf("capset: %w", errno)
-	}
-	return nil
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&rest[0])), 0)
+	return threadsError("capset", errno)
 }
 
 // withoutPasswords returns a command line as it may be shown.
