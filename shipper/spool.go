@@ -443,7 +443,7 @@ func (s *spool) write(n batchName, body []byte, stored bool) error {
 		if try == writeTries || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOENT) || isGap {
 			return err
 		}
-		if fullDisk(err) && !s.dropOldest(need) {
+		if fullDisk(err) && (s.fitsMemory(need) || !s.dropOldest(need)) {
 			return err
 		}
 	}
@@ -538,9 +538,17 @@ func (s *spool) unload() {
 	}
 }
 
+// fitsMemory tells that memory would have room for all that the spool holds and need bytes
+// more. Then a disk that is full is no reason to drop anything.
+func (s *spool) fitsMemory(need int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used+int64(s.memoryUsed)+need <= memoryLimit
+}
+
 // makeRoom drops the oldest batches until need bytes fit into the budget, and into what
 // the file system can spare. If others have used up that, the spool doesn't grow any
-// more: a batch comes, as much of the oldest goes.
+// more: a batch comes, as much of the oldest goes, unless memory has room for it all.
 func (s *spool) makeRoom(need int64) error {
 	for {
 		s.mu.Lock()
@@ -564,7 +572,7 @@ func (s *spool) makeRoom(need int64) error {
 		}
 		s.freeBytes, s.reserve, s.statfsAt = free, min(size/reserveShare, reserveLimit), time.Now()
 	}
-	if s.freeBytes-need < s.reserve && !s.dropOldest(need) {
+	if s.freeBytes-need < s.reserve && (s.fitsMemory(need) || !s.dropOldest(need)) {
 		return fmt.Errorf("spool %s: %w: %d bytes are free and %d have to stay free", s.path, errNoRoom, s.freeBytes, s.reserve)
 	}
 	return nil
