@@ -69,9 +69,11 @@ func TestRightsAreGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := func(name string, keep uint64, options ...string) {
+	setpriv := lab.Tool(t, "setpriv", "util-linux")
+	f := func(name, bounding string, keep uint64, options ...string) {
 		t.Run(name, func(t *testing.T) {
-			a := launchAgent(t, []string{"sh", "-c", `umask 0 && exec "$@"`, "sh"}, spoolOnly(t, options...)...)
+			under := []string{"sh", "-c", `umask 0 && exec "$@"`, "sh", setpriv, "--bounding-set=" + bounding}
+			a := launchAgent(t, under, spoolOnly(t, options...)...)
 			a.awaitAnswer(t)
 			pid := a.cmd.Process.Pid
 			for field, want := range map[string]string{
@@ -83,6 +85,9 @@ func TestRightsAreGivenUp(t *testing.T) {
 				}
 			}
 			a.awaitHealth(t)
+			if log := a.logs(t); strings.Contains(log, `"warn"`) {
+				t.Errorf("a warning:\n%s", log)
+			}
 			// What root reads of it, as benchmarks do.
 			if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err != nil || !strings.Contains(string(text), "Rss:") {
 				t.Errorf("smaps_rollup: %v, %s", err, text)
@@ -90,10 +95,11 @@ func TestRightsAreGivenUp(t *testing.T) {
 		})
 	}
 	const search, trace, admin = 1 << unix.CAP_DAC_READ_SEARCH, 1 << unix.CAP_SYS_PTRACE, 1 << unix.CAP_SYS_ADMIN
-	f("default", search)
-	f("processes", search|trace, "-enable_metrics=process")
-	f("sockets", search|trace|admin, "-enable_metrics=tcp,udp")
-	f("port", search, "-port="+strconv.Itoa(lowPort(t)))
+	f("none, as in the stack", "-all", 0, "-enable_metrics=process,tcp")
+	f("default", "+all", search)
+	f("processes", "+all", search|trace, "-enable_metrics=process")
+	f("sockets", "+all", search|trace|admin, "-enable_metrics=tcp,udp")
+	f("port", "+all", search, "-port="+strconv.Itoa(lowPort(t)))
 }
 
 // lowPort returns a free port that only root may listen on.
