@@ -199,17 +199,6 @@ func (c *crowd) documents(t testing.TB) (docs []document) {
 	return docs
 }
 
-// gaps sums up the field of the gap documents with that reason.
-func gaps(docs []document, reason, field string) (documents int, total float64) {
-	for _, d := range docs {
-		if d.dataset() == "gap" && d.text("gap.reason") == reason {
-			n, _ := d.number(field)
-			documents, total = documents+1, total+n
-		}
-	}
-	return documents, total
-}
-
 // life is what one run of the agent has left in Elasticsearch.
 type life struct {
 	run         string // agent.ephemeral_id

@@ -308,26 +308,45 @@ func TestD04Stopped(t *testing.T) {
 	if most := int(time.Since(again)/c.interval) + 3; sweeps > most {
 		t.Errorf("%d sweeps in %v after the stop: a burst", sweeps, time.Since(again))
 	}
-	missed := a.metric(t, "swarmgauge_slots_missed_total")
 	a.stopInTime(t)
 	c.drain(t)
 
 	docs := c.documents(t)
-	lives := c.lives(t, docs)
-	slots := map[int64]bool{}
+	run := c.lives(t, docs)[0].run
+	swept := map[int64]bool{} // slots of that run
 	for _, d := range docs {
-		if d.text("agent.ephemeral_id") == lives[0].run && d.dataset() == "container" {
-			slots[d.slot()] = true
+		if d.text("agent.ephemeral_id") == run && d.dataset() == "container" {
+			swept[d.slot()] = true
 		}
 	}
-	holes := float64(lives[0].last - lives[0].first + 1 - int64(len(slots)))
-	documents, told := gaps(docs, "stopped", "gap.sweeps")
-	_, overrun := gaps(docs, "overrun", "gap.sweeps")
-	if documents != 1 || told+overrun != missed || holes != missed || told < float64(stopped/c.interval)-1 {
-		t.Errorf("%d gaps tell of %v sweeps missed by the stop, and others of %v by overruns; the agent counts %v, and %v slots have no documents", documents, told, overrun, missed, holes)
+	// A busy machine may stop the agent for a second or two as well.
+	var told []float64
+	for _, d := range docs {
+		missed, _ := d.number("gap.sweeps")
+		if d.text("agent.ephemeral_id") != run || d.text("gap.reason") != "stopped" || missed < float64(stopped/c.interval)/2 {
+			continue
+		}
+		told = append(told, missed)
+		first, _ := d.number("gap.first_slot")
+		last, _ := d.number("gap.last_slot")
+		none := 0.0
+		for slot := int64(first); slot <= int64(last); slot++ {
+			if !swept[slot] {
+				none++
+			}
+		}
+		if none != missed || last-first+1 != missed || !swept[int64(last)+1] {
+			t.Errorf("a gap tells of %v sweeps missed from slot %v to %v, of which %v have no documents; the slot after it has some: %v", missed, first, last, none, swept[int64(last)+1])
+		}
+		if most := float64(took/c.interval) + 1; missed < float64(took/c.interval)-1 || missed > most {
+			t.Errorf("%v sweeps missed in %v", missed, took)
+		}
 	}
-	row.Result("stopped for %v with a sweep each %v: %d gap with %v sweeps, %v slots without documents; %d sweeps in the %v after it",
-		took.Round(time.Millisecond), c.interval, documents, told, holes, sweeps, time.Since(again).Round(time.Second))
+	if len(told) != 1 {
+		t.Fatalf("%d gaps tell of the stop, want one", len(told))
+	}
+	row.Result("stopped for %v with a sweep each %v: 1 gap with %v sweeps, the %v slots without documents; %d sweeps in the %v after it",
+		took.Round(time.Millisecond), c.interval, told[0], told[0], sweeps, time.Since(again).Round(time.Second))
 }
 
 // TestD20TwoAgents starts a second agent on the spool of another: it waits, and says so; when
