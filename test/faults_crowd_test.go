@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -106,8 +108,8 @@ func (c *crowd) away() {
 
 func (c *crowd) back() { c.es.OnBulk(nil) }
 
-// notePublished remembers what the spool holds, whose agent has been killed: that is
-// published, and has to arrive.
+// notePublished remembers what the spool holds: that is published, and has to arrive. What
+// a running agent acknowledges meanwhile has arrived.
 func (c *crowd) notePublished(t testing.TB) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.spool, "q", "*.gz"))
@@ -125,10 +127,13 @@ func (c *crowd) notePublished(t testing.TB) {
 	}
 }
 
-// idsOf returns the _ids of the documents in a batch file.
+// idsOf returns the _ids of the documents in a batch file, none if it has gone.
 func idsOf(t testing.TB, file string) (ids []string) {
 	t.Helper()
 	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
