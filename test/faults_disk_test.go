@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/shipper/estest"
 	"github.com/swarmgauge/swarmgauge/test/faults"
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
@@ -303,11 +304,11 @@ func (a *agent) attach(t testing.TB, options ...string) (detach func() string) {
 }
 
 // spoolPaths are options of strace for the spool's directory and the files in it that
-// aren't published yet.
-func (c *crowd) spoolPaths() (options []string) {
+// aren't published yet, up to a number of them.
+func (c *crowd) spoolPaths(most int) (options []string) {
 	live := filepath.Join(c.spool, "q")
 	options = []string{"-P", live}
-	for i := range 1500 {
+	for i := range most {
 		options = append(options, "-P", fmt.Sprintf("%s/.%d", live, i+1))
 	}
 	return options
@@ -317,14 +318,14 @@ func (c *crowd) spoolPaths() (options []string) {
 // in one that starts.
 func TestS04FailingCalls(t *testing.T) {
 	row := faults.Start(t, "S4")
-	while := 400 * time.Millisecond
+	while, batches := 400*time.Millisecond, 500
 	if row.Full() {
-		while = time.Minute
+		while, batches = time.Minute, 2000
 	}
 	c := newCrowd(t, 20, 200*time.Millisecond)
 	a := c.start(t, nil)
 	c.awaitDrained(t, a)
-	paths := c.spoolPaths()
+	paths := c.spoolPaths(batches)
 	var worst diskFault
 	var found []string
 	for _, fault := range [...]struct{ call, err string }{
@@ -340,11 +341,11 @@ func TestS04FailingCalls(t *testing.T) {
 		worst.degraded, worst.recovered = max(worst.degraded, f.degraded), max(worst.recovered, f.recovered)
 		found = append(found, fault.call+" "+fault.err)
 	}
-	// What can't be read is sent when it can.
-	c.away()
+	// What can't be read is sent when it can. A slow server leaves something to be read.
+	c.es.OnBulk(func(int, int) estest.Fault { return estest.Fault{Delay: 2 * time.Second} })
 	var files []string
 	waitFor(t, 10*time.Second, "batches in the spool", func() (err error) {
-		if files, err = filepath.Glob(filepath.Join(c.spool, "q", "*.gz")); len(files) < 5 {
+		if files, err = filepath.Glob(filepath.Join(c.spool, "q", "*.gz")); len(files) < 8 {
 			return fmt.Errorf("%v, %v", files, err)
 		}
 		return nil
@@ -440,7 +441,7 @@ func TestS05SlowSync(t *testing.T) {
 	quiet := c.latenessOf(t, time.Time{})
 	machine := watchTimers()
 	began := time.Now()
-	detach := a.attach(t, append([]string{"-e", "trace=fsync", "-e", fmt.Sprintf("inject=fsync:delay_enter=%d", sync.Microseconds())}, c.spoolPaths()...)...)
+	detach := a.attach(t, append([]string{"-e", "trace=fsync", "-e", fmt.Sprintf("inject=fsync:delay_enter=%d", sync.Microseconds())}, c.spoolPaths(500)...)...)
 	waitFor(t, 20*time.Second, "the fault to be told", func() error { return a.hasProblem(t, problem) })
 	degraded := time.Since(began)
 	time.Sleep(2*sync + sync/2) // a file's and the directory's fsync, and some more
