@@ -240,7 +240,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 			said := ""
 			if runs {
 				a.awaitAnswer(t)
-				waitFor(t, 20*time.Second, "trouble", func() error { return a.hasProblem(t, "Nothing is delivered since") })
+				waitFor(t, 20*time.Second, "trouble", func() error { return a.hasProblem(t, "Documents wait since") })
 				for _, path := range [...]string{"/healthz?details", "/metrics", "/validate/", "/containers/", "/api/v2.1/machine",
 					"/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1"} {
 					text, err := httpGet(t, a.URL+path)
