@@ -112,10 +112,11 @@ type Collector struct {
 	pids     []int          // scratch
 	pidOf    map[string]int // by id, for containers that no process list shows
 	sweeps   uint64
-	interval int64     // end of the shipping interval that the sweep is in, as metric.Window.Slot
-	handed   int64     // the interval whose windows were handed over last
-	walked   bool      // the tree has been listed once: what comes now is new
-	rescan   time.Time // when the tree is listed anew
+	interval int64                                  // end of the shipping interval that the sweep is in, as metric.Window.Slot
+	handed   int64                                  // the interval whose windows were handed over last
+	missed   [metric.NumMissedReasons]metric.Missed // not handed over yet
+	walked   bool                                   // the tree has been listed once: what comes now is new
+	rescan   time.Time                              // when the tree is listed anew
 	rescans  uint64
 	lastWalk int64
 	stats    counters
@@ -160,18 +161,52 @@ func (c *Collector) Run(ctx context.Context) error {
 	defer c.close()
 	defer close(c.ended)
 
+	// The first sample comes at once, so that a restart costs no more than it must; but
+	// not just before a slot, because a window of next to nothing has no rate.
+	if now := time.Now(); c.untilSlot(now) > c.o.Interval/4 {
+		c.sweep(now.UnixNano())
+		c.stats.swept(time.Since(now))
+	}
 	clock := newSchedule(c.o.Interval)
 	defer clock.stop()
 	for {
-		slot, err := clock.wait(ctx, c.asks)
+		slot, missed, err := clock.wait(ctx, c.asks)
 		if err != nil {
 			c.handOver(everything)
 			return nil
 		}
+		c.miss(metric.MissedStopped, slot-missed*int64(c.o.Interval), missed)
 		c.stats.late(clock.late())
 		c.sweep(slot)
-		c.stats.swept(clock.done())
+		took, missed := clock.done()
+		c.miss(metric.MissedOverrun, slot+int64(c.o.Interval), missed)
+		c.stats.swept(took)
 	}
+}
+
+// untilSlot returns the time from now to the next slot.
+func (c *Collector) untilSlot(now time.Time) time.Duration {
+	return c.o.Interval - time.Duration(now.UnixNano())%c.o.Interval
+}
+
+// miss notes that n sweeps were not made, from the one of the slot first on.
+func (c *Collector) miss(why metric.MissedReason, first, n int64) {
+	if n == 0 {
+		return
+	}
+	c.stats.missedSlots.Add(n)
+	m := &c.missed[why]
+	if m.Sweeps == 0 {
+		*m = metric.Missed{Reason: why, FirstSlot: c.intervalEnd(first)}
+	}
+	m.Sweeps += n
+	m.LastSlot = c.intervalEnd(first + (n-1)*int64(c.o.Interval))
+}
+
+// intervalEnd returns the end of the shipping interval that the slot of a sweep lies in.
+func (c *Collector) intervalEnd(slot int64) int64 {
+	window := int64(c.o.Window)
+	return (slot + window - 1) / window * window
 }
 
 // Once measures everything twice, apart by the interval, waits until names are known,
@@ -201,9 +236,8 @@ func (c *Collector) Once(ctx context.Context) error {
 // sweep reads every target once. The slot is in nanoseconds since the Unix epoch.
 func (c *Collector) sweep(slot int64) {
 	c.answers()
-	window := int64(c.o.Window)
-	windowEnds := slot%window == 0
-	interval := (slot + window - 1) / window * window
+	interval := c.intervalEnd(slot)
+	windowEnds := slot == interval
 	if c.interval != 0 && interval != c.interval && c.handed != c.interval {
 		c.handOver(named) // the sweep at the last interval's end was missed
 	}
@@ -330,7 +364,8 @@ const (
 	everything windows = true
 )
 
-// handOver gives the windows of all targets to the sink and begins new ones.
+// handOver gives the windows of all targets to the sink and begins new ones, and tells of
+// the sweeps that were missed since the last time.
 func (c *Collector) handOver(which windows) {
 	for _, t := range c.targets {
 		if t.window.Samples == 0 || which == named && t.awaitsName() {
@@ -338,6 +373,12 @@ func (c *Collector) handOver(which windows) {
 		}
 		c.put(t)
 		t.window.Next()
+	}
+	for i := range c.missed {
+		if m := &c.missed[i]; m.Sweeps > 0 {
+			c.o.Sink.PutMissed(c.node, m)
+			m.Sweeps = 0
+		}
 	}
 	c.o.Sink.Flush(c.interval)
 	c.handed = c.interval

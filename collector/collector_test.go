@@ -73,6 +73,7 @@ func (f *fakeRuntime) set(c metric.Container) {
 type recorder struct {
 	windows []recorded
 	events  []metric.Event
+	missed  []metric.Missed
 	flushed []int64
 }
 
@@ -96,8 +97,9 @@ func (r *recorder) Put(node *metric.Node, w *metric.Window) {
 	r.windows = append(r.windows, c)
 }
 
-func (r *recorder) PutEvent(_ *metric.Node, e *metric.Event) { r.events = append(r.events, *e) }
-func (r *recorder) Flush(slot int64)                         { r.flushed = append(r.flushed, slot) }
+func (r *recorder) PutEvent(_ *metric.Node, e *metric.Event)   { r.events = append(r.events, *e) }
+func (r *recorder) PutMissed(_ *metric.Node, m *metric.Missed) { r.missed = append(r.missed, *m) }
+func (r *recorder) Flush(slot int64)                           { r.flushed = append(r.flushed, slot) }
 
 func (r *recorder) of(id string) (found []recorded) {
 	for _, w := range r.windows {
@@ -536,6 +538,33 @@ func TestWindowsHaveTheSlotThatTheyLieIn(t *testing.T) {
 	of := b.sink.of(id("4"))
 	if len(of) != 2 || of[0].slot != want[0] || of[1].slot != want[1] || !of[1].ended {
 		t.Errorf("%d windows, want two in the slots %d, the second one the last", len(of), want)
+	}
+}
+
+// Sweeps that were missed are told once for each reason with the windows of their interval.
+func TestMissedSweepsAreToldWithTheWindows(t *testing.T) {
+	b := newBench(t, nil)
+	b.windowEnd(t)
+	window := int64(5 * interval)
+	start := b.slot
+	b.miss(metric.MissedStopped, start+int64(interval), 0)
+	b.miss(metric.MissedStopped, start+int64(interval), 1)
+	b.miss(metric.MissedOverrun, start+2*int64(interval), 1)
+	b.miss(metric.MissedStopped, start+5*int64(interval), 6)
+	if len(b.sink.missed) != 0 {
+		t.Errorf("%v was told before the end of the interval", b.sink.missed)
+	}
+	b.windowEnd(t)
+	b.windowEnd(t)
+	want := []metric.Missed{
+		{Reason: metric.MissedStopped, Sweeps: 7, FirstSlot: start + window, LastSlot: start + 2*window},
+		{Reason: metric.MissedOverrun, Sweeps: 1, FirstSlot: start + window, LastSlot: start + window},
+	}
+	if !slices.Equal(b.sink.missed, want) {
+		t.Errorf("%+v, want %+v", b.sink.missed, want)
+	}
+	if n := b.Stats().Missed; n != 8 {
+		t.Errorf("%d missed in the stats, want 8", n)
 	}
 }
 

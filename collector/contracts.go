@@ -29,6 +29,9 @@ type Sink interface {
 	Put(node *metric.Node, w *metric.Window)
 	// PutEvent takes one event. Its Container is never nil.
 	PutEvent(node *metric.Node, e *metric.Event)
+	// PutMissed takes sweeps that were due and not made: for each reason once in a
+	// shipping interval at most.
+	PutMissed(node *metric.Node, m *metric.Missed)
 	// Flush ends a batch: all windows that end at the slot (nanoseconds since the
 	// Unix epoch, a multiple of the shipping interval) have been put.
 	Flush(slot int64)

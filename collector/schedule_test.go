@@ -14,9 +14,9 @@ func TestSlotsAreAlignedToTheWallClock(t *testing.T) {
 		defer s.stop()
 		last := int64(0)
 		for range 5 {
-			slot, err := s.wait(context.Background(), nil)
-			if err != nil {
-				t.Fatal(err)
+			slot, missed, err := s.wait(context.Background(), nil)
+			if err != nil || missed != 0 {
+				t.Fatalf("%d slots missed, %v", missed, err)
 			}
 			if slot%1e9 != 0 || time.Now().UnixNano() != slot {
 				t.Errorf("slot %d at %d", slot, time.Now().UnixNano())
@@ -39,12 +39,12 @@ func TestOverrunsAreCountedAndNeverOverlap(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSchedule(time.Second)
 			defer s.stop()
-			first, _ := s.wait(context.Background(), nil)
+			first, _, _ := s.wait(context.Background(), nil)
 			time.Sleep(work)
 			if _, missed := s.done(); missed != wantMissed {
 				t.Errorf("work of %v: %d missed, want %d", work, missed, wantMissed)
 			}
-			next, _ := s.wait(context.Background(), nil)
+			next, _, _ := s.wait(context.Background(), nil)
 			if next != first+(wantMissed+1)*1e9 {
 				t.Errorf("work of %v: next slot after %d is %d", work, first, next)
 			}
@@ -59,13 +59,41 @@ func TestOverrunsAreCountedAndNeverOverlap(t *testing.T) {
 	f(3500*time.Millisecond, 3)
 }
 
+// A process that didn't run misses the slots of that time, and is back in step with the next
+// one that it sees.
+func TestStoppedSlotsAreCountedAndNotMadeUpFor(t *testing.T) {
+	f := func(stopped time.Duration, wantMissed int64) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			s := newSchedule(time.Second)
+			defer s.stop()
+			first := s.next
+			time.Sleep(time.Duration(first-time.Now().UnixNano()) + stopped)
+			slot, missed, _ := s.wait(context.Background(), nil)
+			if missed != wantMissed || slot != first+wantMissed*1e9 || s.late() != stopped {
+				t.Errorf("stopped for %v: slot %d of the first, %d missed, %v late; want %d missed", stopped, (slot-first)/1e9, missed, s.late(), wantMissed)
+			}
+			if _, missed := s.done(); missed != 0 {
+				t.Errorf("stopped for %v: %d more missed by the work", stopped, missed)
+			}
+			if next, missed, _ := s.wait(context.Background(), nil); next != slot+1e9 || missed != 0 {
+				t.Errorf("stopped for %v: next slot after %d is %d, %d missed", stopped, slot, next, missed)
+			}
+		})
+	}
+	f(0, 0)
+	f(999*time.Millisecond, 0)
+	f(time.Second, 1)
+	f(600*time.Second+500*time.Millisecond, 600)
+}
+
 func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSchedule(time.Hour)
 		defer s.stop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.wait(ctx, nil); err == nil {
+		if _, _, err := s.wait(ctx, nil); err == nil {
 			t.Error("wait came back before the slot, without an error")
 		}
 	})

@@ -8,7 +8,8 @@ import (
 // Stats is what the loop says of itself. All numbers but Targets, LastSweep and
 // Duration only grow.
 type Stats struct {
-	// Sweeps counts finished sweeps, Missed the slots that passed during one.
+	// Sweeps counts finished sweeps, Missed the slots that passed during one or while
+	// the process didn't run.
 	Sweeps, Missed int64
 	// LastSweep is when the last sweep ended, zero before the first.
 	LastSweep time.Time
@@ -38,8 +39,7 @@ func (c *counters) late(d time.Duration) {
 	c.latest.Store(max(c.latest.Load(), int64(d)))
 }
 
-func (c *counters) swept(took time.Duration, missed int64) {
-	c.missedSlots.Add(missed)
+func (c *counters) swept(took time.Duration) {
 	c.duration.Store(int64(took))
 	c.total.Add(int64(took))
 	c.longest.Store(max(c.longest.Load(), int64(took)))

@@ -133,6 +133,28 @@ const (
 	OOMKill Action = "oom_kill"
 )
 
+// MissedReason is why sweeps were not made.
+type MissedReason uint8
+
+const (
+	MissedStopped MissedReason = iota // the agent's process didn't run when they were due
+	MissedOverrun                     // the sweep before took longer than the interval
+	NumMissedReasons
+)
+
+// String returns the word that documents have for it.
+func (r MissedReason) String() string { return [...]string{"stopped", "overrun"}[r] }
+
+// Missed is sweeps that were due and not made, for one reason.
+type Missed struct {
+	Reason MissedReason
+	// Sweeps counts them.
+	Sweeps int64
+	// FirstSlot and LastSlot are the ends of the shipping intervals of the first and the
+	// last of them, as Window.Slot.
+	FirstSlot, LastSlot int64
+}
+
 // Event is one thing that happened to one container, as its runtime told it.
 type Event struct {
 	Time   time.Time

@@ -166,19 +166,20 @@ func appendLastMinute(dst []byte, w *metric.Window) []byte {
 	return dst
 }
 
-// Gap says which documents were sampled and will never arrive.
+// Gap says which documents were sampled and will never arrive, or which sweeps were never
+// made.
 type Gap struct {
 	// Time is when the gap was found, in nanoseconds since the Unix epoch.
 	Time int64
 	// Reason is one word: what made the agent drop them.
 	Reason string
-	// Documents counts them.
-	Documents uint64
+	// Documents counts what was sampled, Sweeps what was missed; one of them is 0.
+	Documents, Sweeps uint64
 	// FirstSlot and LastSlot are the ends of the intervals that they belong to, in
 	// nanoseconds since the Unix epoch, as in collector.Sink's Flush.
 	FirstSlot, LastSlot int64
-	// FirstBatch and LastBatch are their batches' sequence numbers in the spool of
-	// that Epoch.
+	// FirstBatch and LastBatch are the documents' batches by their sequence numbers in
+	// the spool of that Epoch.
 	FirstBatch, LastBatch, Epoch uint64
 }
 
@@ -186,11 +187,18 @@ type Gap struct {
 func (e *Encoder) AppendGap(dst []byte, node *metric.Node, gap *Gap) []byte {
 	dst = e.begin(dst, node, gap.Time, `gap","event.kind":"event"`)
 	dst = appendText(dst, `,"gap.reason":`, gap.Reason)
-	dst = appendKept(dst, `,"gap.documents":`, gap.Documents)
+	if gap.Sweeps > 0 {
+		dst = appendKept(dst, `,"gap.sweeps":`, gap.Sweeps)
+	} else {
+		dst = appendKept(dst, `,"gap.documents":`, gap.Documents)
+	}
 	dst = append(dst, `,"gap.first_slot":`...)
 	dst = strconv.AppendInt(dst, gap.FirstSlot/int64(e.options.Interval), 10)
 	dst = append(dst, `,"gap.last_slot":`...)
 	dst = strconv.AppendInt(dst, gap.LastSlot/int64(e.options.Interval), 10)
+	if gap.Sweeps > 0 {
+		return append(dst, '}') // of no batch
+	}
 	dst = appendKept(dst, `,"gap.first_batch":`, gap.FirstBatch)
 	dst = appendKept(dst, `,"gap.last_batch":`, gap.LastBatch)
 	dst = append(dst, `,"gap.epoch":"`...)

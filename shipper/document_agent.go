@@ -48,7 +48,7 @@ type Agent struct {
 	Self    Self
 	// Delivery is nil where there is no spool. Its Dropped is not read, dropped is.
 	Delivery *Stats
-	dropped  [losses]int64
+	dropped  [documentLosses]int64
 }
 
 // agentField names one field that documents of the agent have, and no others.

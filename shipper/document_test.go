@@ -115,7 +115,7 @@ func documentAgent() *Agent {
 			Dead: 3, FailureStore: 2, Pending: 1049, SpoolBatches: 9, SpoolBytes: 81920, MemoryBytes: 4096,
 			DiskFault: "no space left on device", Degraded: true, Held: true, Trouble: "HTTP status 401",
 		},
-		dropped: [losses]int64{lostBudget: 8, lostMemory: 4, lostBehind: 1, lostDamaged: 1, lostRefused: 3},
+		dropped: [documentLosses]int64{lostBudget: 8, lostMemory: 4, lostBehind: 1, lostDamaged: 1, lostRefused: 3},
 	}
 }
 
@@ -141,6 +141,9 @@ func documents(e *Encoder) map[string][]byte {
 			FirstBatch: 17, LastBatch: 18, Epoch: 0xfeed,
 		}),
 		"agent": e.AppendAgent(nil, node, documentAgent()),
+		"missed": e.AppendGap(nil, node, missedGap(slotTime, &metric.Missed{
+			Reason: metric.MissedStopped, Sweeps: 600, FirstSlot: slotTime - 600e9, LastSlot: slotTime - 10e9,
+		})),
 	}
 }
 

@@ -6,7 +6,7 @@
 //
 //	loop → Shipper.Put → Batch → publisher → spool → lanes → attempt → sender
 //
-// It takes no samples and answers no requests. Put, PutEvent and Flush belong to the
+// It takes no samples and answers no requests. Put, PutEvent, PutMissed and Flush belong to the
 // loop's goroutine and never wait for a disk or the network; Stats may be called by
 // anybody at any time; everything else runs in the goroutines that Run starts.
 package shipper
@@ -194,6 +194,12 @@ func (s *Shipper) PutEvent(node *metric.Node, e *metric.Event) {
 	s.counts.sampled.Add(1)
 }
 
+// PutMissed has the publisher write a gap document. See collector.Sink.
+func (s *Shipper) PutMissed(node *metric.Node, m *metric.Missed) {
+	s.meet(node)
+	s.spool.miss(m)
+}
+
 func (s *Shipper) meet(node *metric.Node) {
 	if s.node.Load() != node {
 		s.node.Store(node)
@@ -307,7 +313,9 @@ func (s *Shipper) publish(ctx context.Context) {
 // store publishes all batches that wait.
 func (s *Shipper) store() {
 	for b := s.handover.take(); b != nil; b = s.handover.take() {
+		s.counts.storing.Store(time.Now().UnixNano())
 		s.spool.publish(b)
+		s.counts.storing.Store(0)
 		s.stored.Store(b.seq)
 		s.counts.batches.Add(1)
 		s.handover.recycle(b)

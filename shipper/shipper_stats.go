@@ -13,6 +13,8 @@ type counts struct {
 	duplicatesExpected, duplicatesUnexpected atomic.Int64
 	requests, retried, dead, failureStore    atomic.Int64
 
+	storing atomic.Int64 // since when the publisher stores a batch, in ns; 0 while it waits for one
+
 	mu          sync.Mutex // guards what follows
 	trouble     string
 	troubleAt   time.Time
@@ -83,7 +85,7 @@ type Stats struct {
 	// Alien counts entries of the spool directory that aren't batches.
 	Alien int
 
-	// Degraded tells that something isn't as it should be: the disk fails, an alarm
+	// Degraded tells that something isn't as it should be: the disk fails or hangs, an alarm
 	// was raised, or delivery is held.
 	Degraded bool
 	// Trouble says why documents wait, all or those of one day, "" when none does, and
@@ -94,6 +96,9 @@ type Stats struct {
 	// DiskFault says why batches are kept in memory, "" when they aren't.
 	DiskFault      string
 	DiskFaultSince time.Time
+	// SlowSince is since when the disk has been taking one batch, if that is longer than
+	// the shipping interval; zero otherwise. Those that come meanwhile wait in memory.
+	SlowSince time.Time
 	// LastError is the newest of all errors, which may be over.
 	LastError   string
 	LastErrorAt time.Time
@@ -102,7 +107,7 @@ type Stats struct {
 // Stats returns the counts of this moment. It may be called at any time by any goroutine.
 func (s *Shipper) Stats() (v Stats) {
 	lost := s.stats(&v)
-	v.Dropped = make(map[string]int64, losses)
+	v.Dropped = make(map[string]int64, documentLosses)
 	for reason := range lostRefused {
 		v.Dropped[reason.String()] = lost[reason]
 	}
@@ -110,7 +115,7 @@ func (s *Shipper) Stats() (v Stats) {
 }
 
 // stats sets everything in v but Dropped, and returns what that is made of.
-func (s *Shipper) stats(v *Stats) (lost [losses]int64) {
+func (s *Shipper) stats(v *Stats) (lost [documentLosses]int64) {
 	c := s.counts
 	*v = Stats{
 		Epoch:   s.spool.epoch,
@@ -135,10 +140,13 @@ func (s *Shipper) stats(v *Stats) (lost [losses]int64) {
 		v.Oldest = time.UnixMilli(content.oldest)
 	}
 	v.DiskFault, v.DiskFaultSince = a.fault, a.faultAt
+	if since := time.Unix(0, c.storing.Load()); since.UnixNano() != 0 && time.Since(since) > s.encoder.options.Interval {
+		v.SlowSince = since
+	}
 	c.mu.Lock()
 	v.Trouble, v.TroubleSince, v.Held = c.trouble, c.troubleAt, c.held
 	v.LastError, v.LastErrorAt = c.lastError, c.lastErrorAt
 	c.mu.Unlock()
-	v.Degraded = v.DiskFault != "" || v.Held || v.DuplicatesUnexpected > 0 || v.FailureStore > 0
+	v.Degraded = v.DiskFault != "" || !v.SlowSince.IsZero() || v.Held || v.DuplicatesUnexpected > 0 || v.FailureStore > 0
 	return lost
 }

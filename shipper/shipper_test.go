@@ -209,6 +209,37 @@ func gapDocuments(es *estest.Server) map[string]int {
 	return sum
 }
 
+// TestMissed: sweeps that were not made are told in gap documents, which count as no
+// document.
+func TestMissed(t *testing.T) {
+	es := estest.New()
+	s, stop := start(t, testOptions(t, es))
+	l := newLoad(3)
+	l.tick(s)
+	first, last := l.slot+int64(testInterval), l.slot+60*int64(testInterval)
+	s.PutMissed(l.node, &metric.Missed{Reason: metric.MissedStopped, Sweeps: 600, FirstSlot: first, LastSlot: last})
+	s.PutMissed(l.node, &metric.Missed{Reason: metric.MissedOverrun, Sweeps: 2, FirstSlot: last, LastSlot: last})
+	eventually(t, "all is indexed", func() bool { v := s.Stats(); return v.GapsIndexed == 2 && v.Pending == 0 })
+	stop()
+	audit(t, es, 3)
+	first, last = first/int64(testInterval), last/int64(testInterval)
+	for _, want := range []string{
+		fmt.Sprintf(`"gap.reason":"stopped","gap.sweeps":600,"gap.first_slot":%d,"gap.last_slot":%d}`, first, last),
+		fmt.Sprintf(`"gap.reason":"overrun","gap.sweeps":2,"gap.first_slot":%d,"gap.last_slot":%d}`, last, last),
+	} {
+		n := 0
+		for _, d := range es.Documents() {
+			n += strings.Count(string(d.Source), want)
+		}
+		if n != 1 {
+			t.Errorf("%d documents with %s", n, want)
+		}
+	}
+	if v := s.Stats(); v.Sampled != 3 || v.Indexed != 3 || len(v.Dropped) != 4 {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestDelivery(t *testing.T) {
 	es := estest.New()
 	o := testOptions(t, es)

@@ -117,11 +117,11 @@ type spool struct {
 
 // spoolAccounts is what a spool has counted since its start.
 type spoolAccounts struct {
-	found   int         // documents found on disk at start
-	lost    [losses]int // documents
-	alien   int         // entries of the directory that aren't ours
-	buried  int         // files moved or written to the dead-letter directory
-	fault   string      // why batches are in memory instead of on disk, or ""
+	found   int                 // documents found on disk at start
+	lost    [documentLosses]int // documents
+	alien   int                 // entries of the directory that aren't ours
+	buried  int                 // files moved or written to the dead-letter directory
+	fault   string              // why batches are in memory instead of on disk, or ""
 	faultAt time.Time
 }
 
@@ -407,7 +407,11 @@ func (s *spool) healthy() bool {
 
 // degrade notes that batches are kept in memory, and why.
 func (s *spool) degrade(err error) {
-	s.retryAt = s.sys.now().Add(s.retry.next(time.Second))
+	wait := time.Second // a full disk says so at once, and is looked at again as soon
+	if !fullDisk(err) && !errors.Is(err, errNoRoom) {
+		wait = s.retry.next(time.Second)
+	}
+	s.retryAt = s.sys.now().Add(wait)
 	s.statfsAt = time.Time{}
 	s.mu.Lock()
 	first := s.accounts.fault == ""
@@ -508,7 +512,7 @@ func (s *spool) write(n batchName, body []byte, stored bool) error {
 		if try == writeTries || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOENT) || isGap {
 			return err
 		}
-		if fullDisk(err) && !s.dropOldest(need) {
+		if fullDisk(err) && (s.fitsMemory(need) || !s.dropOldest(need)) {
 			return err
 		}
 	}
@@ -626,9 +630,17 @@ func (s *spool) unload() {
 	}
 }
 
+// fitsMemory tells that memory would have room for all that the spool holds and need bytes
+// more. Then a disk that is full is no reason to drop anything.
+func (s *spool) fitsMemory(need int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used+int64(s.memoryUsed)+need <= memoryLimit
+}
+
 // makeRoom drops the oldest batches until need bytes fit into the budget, and into what
 // the file system can spare. If others have used up that, the spool doesn't grow any
-// more: a batch comes, as much of the oldest goes.
+// more: a batch comes, as much of the oldest goes, unless memory has room for it all.
 func (s *spool) makeRoom(need int64) error {
 	for {
 		s.mu.Lock()
@@ -652,7 +664,7 @@ func (s *spool) makeRoom(need int64) error {
 		}
 		s.freeBytes, s.reserve, s.statfsAt = free, min(size/reserveShare, reserveLimit), s.sys.now()
 	}
-	if s.freeBytes-need < s.reserve && !s.dropOldest(need) {
+	if s.freeBytes-need < s.reserve && (s.fitsMemory(need) || !s.dropOldest(need)) {
 		return fmt.Errorf("spool %s: %w: %d bytes are free and %d have to stay free", s.path, errNoRoom, s.freeBytes, s.reserve)
 	}
 	return nil

@@ -1,23 +1,43 @@
 package shipper
 
-import "time"
+import (
+	"time"
 
-// loss is why documents will never be indexed.
+	"github.com/swarmgauge/swarmgauge/metric"
+)
+
+// loss is why documents will never be indexed, or why there never were any.
 type loss uint8
 
 const (
-	lostBudget  loss = iota // the spool was over its budget, and they were the oldest
-	lostMemory              // the disk failed, and they were the oldest in memory
-	lostBehind              // the disk was too slow to take them
-	lostDamaged             // their file no longer held what was written to it
-	lostRefused             // Elasticsearch refused them; they are in the dead-letter directory
-	losses                  // the number of reasons
+	lostBudget     loss = iota // the spool was over its budget, and they were the oldest
+	lostMemory                 // the disk failed, and they were the oldest in memory
+	lostBehind                 // the disk was too slow to take them
+	lostDamaged                // their file no longer held what was written to it
+	lostRefused                // Elasticsearch refused them; they are in the dead-letter directory
+	documentLosses             // the number of reasons for documents to be lost
+
+	// Sweeps that were never made: see metric.MissedReason.
+	losses = documentLosses + loss(metric.NumMissedReasons)
 )
 
 // lossNames are the reasons as they stand in gap documents and in metrics.
-var lossNames = [losses]string{"budget", "memory", "behind", "damaged", "refused"}
+var lossNames = [documentLosses]string{"budget", "memory", "behind", "damaged", "refused"}
 
-func (l loss) String() string { return lossNames[l] }
+func (l loss) String() string {
+	if l >= documentLosses {
+		return metric.MissedReason(l - documentLosses).String()
+	}
+	return lossNames[l]
+}
+
+// missedGap returns the gap of sweeps that were found missing at ns.
+func missedGap(ns int64, m *metric.Missed) *Gap {
+	return &Gap{
+		Time: ns, Reason: m.Reason.String(), Sweeps: uint64(m.Sweeps),
+		FirstSlot: m.FirstSlot, LastSlot: m.LastSlot,
+	}
+}
 
 // add takes docs documents of one batch, or of a part of it, into the gap.
 func (g *Gap) add(n batchName, docs int) {
@@ -25,20 +45,32 @@ func (g *Gap) add(n batchName, docs int) {
 	g.merge(&Gap{Documents: uint64(docs), FirstSlot: slot, LastSlot: slot, FirstBatch: n.seq, LastBatch: n.seq})
 }
 
+// empty tells that nothing is lost.
+func (g *Gap) empty() bool { return g.Documents == 0 && g.Sweeps == 0 }
+
 // merge takes all of h into the gap. Its time stays, because that is part of the _id.
 func (g *Gap) merge(h *Gap) {
-	if g.Documents == 0 {
+	if g.empty() {
 		g.FirstSlot, g.LastSlot, g.FirstBatch, g.LastBatch = h.FirstSlot, h.LastSlot, h.FirstBatch, h.LastBatch
 	}
 	g.FirstSlot, g.LastSlot = min(g.FirstSlot, h.FirstSlot), max(g.LastSlot, h.LastSlot)
 	g.FirstBatch, g.LastBatch = min(g.FirstBatch, h.FirstBatch), max(g.LastBatch, h.LastBatch)
 	g.Documents += h.Documents
+	g.Sweeps += h.Sweeps
 }
 
 // storedGap is a gap that lies in the spool as a batch of its own.
 type storedGap struct {
 	gap Gap
 	seq uint64 // 0 while there is none
+}
+
+// miss has it written down in a gap that sweeps were not made.
+func (s *spool) miss(m *metric.Missed) {
+	s.mu.Lock()
+	s.lost[documentLosses+loss(m.Reason)].merge(missedGap(s.sys.now().UnixNano(), m))
+	s.mu.Unlock()
+	notify(s.wake)
 }
 
 // writeGaps stores what was lost since the last call: one document for each reason. So
@@ -63,11 +95,11 @@ func (s *spool) writeGaps() {
 		s.lost[reason] = Gap{}
 		at, grows := s.find(open.seq)
 		grows = grows && s.entries[at].state == ready && !s.entries[at].attempted
-		if lost.Documents > 0 && grows {
+		if !lost.empty() && grows {
 			s.entries[at].state = moving // nobody sends it while it is being replaced
 		}
 		s.mu.Unlock()
-		if lost.Documents == 0 {
+		if lost.empty() {
 			continue
 		}
 		if !grows {

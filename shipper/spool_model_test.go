@@ -99,9 +99,9 @@ type model struct {
 	synced  bool // this run has stored something
 	// lost are the documents that the runs before this one have given up, by reason;
 	// untold those whose gap was in memory when a run ended.
-	lost, untold [losses]int
+	lost, untold [documentLosses]int
 	// was is what this run had lost before the step.
-	was [losses]int
+	was [documentLosses]int
 }
 
 // modelBatch is a batch that was sampled.
@@ -145,7 +145,7 @@ func (m *model) open() {
 	m.disk.before = m.fail
 	m.counts = new(counts)
 	m.memos, m.gapsRead = map[uint64]*memo{}, map[[2]uint64]modelGap{}
-	m.sampled, m.synced, m.was = 0, false, [losses]int{}
+	m.sampled, m.synced, m.was = 0, false, [documentLosses]int{}
 	m.spool = newSpool(&m.options, m.random.Uint64(), &m.node)
 	m.spool.sys, m.spool.deflate = m.disk.calls(), m.gaps
 	if err := m.spool.start(context.Background(), 0); err != nil {
@@ -269,7 +269,7 @@ func (m *model) restart(disk *memoryDisk) {
 	}
 	m.open()
 	after, _ := m.told()
-	for i := range losses {
+	for i := range documentLosses {
 		untold := before[i] - after[i]
 		if untold < 0 || untold > inMemory[i] {
 			m.Fatalf("%s: gaps told of %d documents, %d of them in memory, and after a restart of %d", i, before[i], inMemory[i], after[i])
@@ -336,8 +336,8 @@ func (m *model) corrupt(how int) {
 
 // told returns, by reason, of how many documents gaps tell or are about to, and how many of
 // these only the memory of this run knows of.
-func (m *model) told() (all, inMemory [losses]int) {
-	for i := range losses {
+func (m *model) told() (all, inMemory [documentLosses]int) {
+	for i := range documentLosses {
 		all[i] = int(m.spool.lost[i].Documents)
 	}
 	inMemory = all
@@ -403,7 +403,7 @@ func (m *model) check() {
 		m.Fatalf("%d documents sampled and found, and %d accounted for; %d pending, %d in the accounts", have, want, pending, content.docs)
 	}
 	told, _ := m.told()
-	for i := range losses {
+	for i := range documentLosses {
 		if told[i]+m.untold[i] != m.lost[i]+a.lost[i] {
 			m.Fatalf("%s: %d documents lost, gaps tell of %d and %d were in memory when a run ended", i, m.lost[i]+a.lost[i], told[i], m.untold[i])
 		}

@@ -395,7 +395,7 @@ func TestSpoolDiskFull(t *testing.T) {
 		s.retryAt = time.Time{}
 		fill(s, 1, 5)
 		a, content = s.account()
-		if content.docs != 20 || content.memoryBytes != 0 || a.fault != "" || a.lost != [losses]int{} {
+		if content.docs != 20 || content.memoryBytes != 0 || a.fault != "" || a.lost != [documentLosses]int{} {
 			t.Errorf("room again: %+v, fault %q, lost %v", content, a.fault, a.lost)
 		}
 		if got := names(t, filepath.Join(dir, liveDir)); len(got) != 4 {
@@ -437,12 +437,46 @@ func TestSpoolDiskFull(t *testing.T) {
 		func() { os.Remove(filepath.Join(disk, "deleted")) })
 }
 
-// TestSpoolNoInodes: a disk without inodes is a full disk.
+// TestSpoolNoInodes: a disk without inodes is a full disk; what memory has room for is kept
+// there.
 func TestSpoolNoInodes(t *testing.T) {
 	s := testSpool(t, filepath.Join(mounted(t, "size=8m,nr_inodes=12"), "spool"), 1<<30)
 	fill(s, 30, 4)
 	a, content := s.account()
-	if a.lost[lostBudget]+content.docs != 120 || a.lost[lostBudget] == 0 {
+	if content.docs != 120 || content.bytes == 0 || content.memoryBytes == 0 || a.fault == "" {
+		t.Errorf("%+v, lost %v, fault %q", content, a.lost, a.fault)
+	}
+	s.close()
+}
+
+// TestSpoolUnload: what memory has room for drops nothing from a disk that others have filled,
+// and is written once there is room.
+func TestSpoolUnload(t *testing.T) {
+	disk := mounted(t, "size=8m,nr_inodes=16")
+	dir := filepath.Join(disk, "spool")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := testSpool(t, dir, 1<<30)
+	fill(s, 30, 4) // in memory
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.retryAt = time.Time{}
+		s.tick()
+		fill(s, 1, 4)
+	}
+	a, content := s.account()
+	if a.lost[lostBudget] != 0 || content.docs != 4*33 || content.bytes == 0 || content.memoryBytes == 0 || a.fault == "" {
+		t.Errorf("%+v, lost %v, fault %q", content, a.lost, a.fault)
+	}
+	if err := unix.Mount("", disk, "", unix.MS_REMOUNT, "size=8m,nr_inodes=100"); err != nil {
+		t.Fatal(err)
+	}
+	s.retryAt = time.Time{}
+	s.tick()
+	if a, content := s.account(); content.docs != 4*33 || content.memoryBytes != 0 || a.fault != "" {
 		t.Errorf("%+v, lost %v, fault %q", content, a.lost, a.fault)
 	}
 	s.close()
@@ -458,7 +492,16 @@ func TestSpoolReserve(t *testing.T) {
 	if err != nil || free < size/reserveShare-8192 {
 		t.Errorf("%d of %d bytes free: %v", free, size, err)
 	}
-	if content.docs < 4*200 || a.lost[lostBudget]+content.docs != 1600 {
+	if content.docs != 1600 || content.bytes == 0 || content.memoryBytes == 0 {
+		t.Errorf("%+v, lost %v, fault %q", content, a.lost, a.fault)
+	}
+	// More than memory could hold as well: the oldest go, one for each that comes.
+	s.used += memoryLimit
+	before := content.docs
+	s.retryAt = time.Time{}
+	s.unload()
+	fill(s, 10, 4)
+	if a, content := s.account(); a.lost[lostBudget] == 0 || content.docs+a.lost[lostBudget] != before+40 || content.memoryBytes != 0 {
 		t.Errorf("%+v, lost %v, fault %q", content, a.lost, a.fault)
 	}
 	s.close()
@@ -618,7 +661,7 @@ func TestSpoolStatFails(t *testing.T) {
 	fill(s, 2, 3)
 	s.sys.fstatat = func(int, string, *unix.Stat_t, int) error { return unix.EIO }
 	fill(s, 1, 3)
-	if a, c := s.account(); c.docs != 9 || a.lost != [losses]int{} || c.memoryBytes != 0 {
+	if a, c := s.account(); c.docs != 9 || a.lost != [documentLosses]int{} || c.memoryBytes != 0 {
 		t.Errorf("%+v, %+v", a, c)
 	}
 }

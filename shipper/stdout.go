@@ -82,6 +82,12 @@ func (l *Lines) PutEvent(node *metric.Node, e *metric.Event) {
 }
 
 // Flush writes what was put, and the document of the agent behind it.
+// PutMissed encodes a gap.
+func (l *Lines) PutMissed(node *metric.Node, m *metric.Missed) {
+	l.buf = append(l.encoder.AppendGap(l.buf, node, missedGap(time.Now().UnixNano(), m)), '\n')
+}
+
+// Flush writes what was put.
 func (l *Lines) Flush(int64) {
 	if l.agent.Documents > 0 && l.self != nil {
 		now := time.Now().UnixNano()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,6 +67,15 @@ type agent struct {
 // answers. It is ended with the test, and its log is shown if the test failed.
 func startAgent(t testing.TB, options ...string) *agent {
 	t.Helper()
+	a := launchAgent(t, nil, options...)
+	a.awaitAnswer(t)
+	return a
+}
+
+// launchAgent is startAgent without the wait. The agent runs under a command, if there is
+// one, that has to become the agent by exec: "setpriv …", "strace -D …".
+func launchAgent(t testing.TB, under []string, options ...string) *agent {
+	t.Helper()
 	port := freePort(t)
 	a := &agent{
 		URL:   "http://127.0.0.1:" + strconv.Itoa(port),
@@ -73,6 +83,9 @@ func startAgent(t testing.TB, options ...string) *agent {
 		ended: make(chan struct{}),
 	}
 	for _, option := range options {
+		if port, ok := strings.CutPrefix(option, "-port="); ok { // in place of the free one
+			a.URL = "http://127.0.0.1:" + port
+		}
 		if prefix, ok := strings.CutPrefix(option, "-url_base_prefix="); ok {
 			a.URL += prefix
 		}
@@ -82,7 +95,9 @@ func startAgent(t testing.TB, options ...string) *agent {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	a.cmd = exec.Command(buildAgent(t), append([]string{"-listen_ip=127.0.0.1", "-port=" + strconv.Itoa(port)}, options...)...)
+	line := append(slices.Clone(under), buildAgent(t), "-listen_ip=127.0.0.1", "-port="+strconv.Itoa(port))
+	line = append(line, options...)
+	a.cmd = exec.Command(line[0], line[1:]...)
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.Env = []string{} // nothing of the tests' own environment
 	if err := a.cmd.Start(); err != nil {
@@ -98,6 +113,12 @@ func startAgent(t testing.TB, options ...string) *agent {
 			t.Logf("the agent's log:\n%s", a.logs(t))
 		}
 	})
+	return a
+}
+
+// awaitAnswer waits until the agent answers.
+func (a *agent) awaitAnswer(t testing.TB) {
+	t.Helper()
 	waitFor(t, 15*time.Second, "the agent to answer", func() error {
 		select {
 		case <-a.ended:
@@ -107,7 +128,6 @@ func startAgent(t testing.TB, options ...string) *agent {
 		_, err := httpGet(t, a.URL+"/healthz")
 		return err
 	})
-	return a
 }
 
 // stop sends SIGTERM and returns how long the agent took to end.

@@ -158,6 +158,7 @@ type delivery struct {
 	Sampled, Found, Indexed, Pending, Dead int
 	Dropped                                map[string]int
 	Memory                                 int `json:"memory_bytes"`
+	Oldest                                 time.Time
 }
 
 // health is /healthz?details.

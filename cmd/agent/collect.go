@@ -125,6 +125,9 @@ func (t *table) Put(_ *metric.Node, w *metric.Window) {
 // PutEvent implements collector.Sink; a table has no events.
 func (t *table) PutEvent(*metric.Node, *metric.Event) {}
 
+// PutMissed implements collector.Sink; a table has two sweeps.
+func (t *table) PutMissed(*metric.Node, *metric.Missed) {}
+
 // Flush implements collector.Sink.
 func (t *table) Flush(int64) {}
 

@@ -15,11 +15,20 @@ const detailsInterval = 5 * time.Second
 
 // details returns what reads processes, sockets and groups of resctrl, nil if no group of
 // metrics that is on needs it.
-func (o *options) details(fs *proc.FS, log *zap.Logger) (*proc.Details, error) {
-	groups, err := o.groups()
-	if err != nil {
-		return nil, err
+func (o *options) details(fs *proc.FS, log *zap.Logger) *proc.Details {
+	wanted := o.wanted()
+	if !wanted.OfProcesses() && !wanted.OfSockets() && !wanted.OfGroups() {
+		return nil
 	}
+	if wanted.Referenced {
+		log.Warn("referenced memory is measured: the kernel looks at every page of every process for it, each time; leave referenced_memory in -disable_metrics if you don't need it")
+	}
+	return fs.NewDetails(wanted)
+}
+
+// wanted says what is to be read of processes, sockets and groups of resctrl.
+func (o *options) wanted() proc.Wanted {
+	groups, _ := o.groups() // was checked with the options
 	wanted := proc.Wanted{
 		Processes:   groups.Has("process"),
 		Sched:       groups.Has("sched"),
@@ -32,11 +41,5 @@ func (o *options) details(fs *proc.FS, log *zap.Logger) (*proc.Details, error) {
 	if groups.Has("resctrl") {
 		wanted.Resctrl = filepath.Join(o.SysRoot, "fs/resctrl")
 	}
-	if !wanted.OfProcesses() && !wanted.OfSockets() && !wanted.OfGroups() {
-		return nil, nil
-	}
-	if wanted.Referenced {
-		log.Warn("referenced memory is measured: the kernel looks at every page of every process for it, each time; leave referenced_memory in -disable_metrics if you don't need it")
-	}
-	return fs.NewDetails(wanted), nil
+	return wanted
 }

@@ -28,8 +28,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := program{
-		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
-		slacken: slackenTimers,
+		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr, ownProcess: true,
 	}.run(ctx)
 	stop()
 	os.Exit(code)
@@ -40,9 +39,9 @@ type program struct {
 	args           []string
 	environ        []string
 	stdout, stderr io.Writer
-	// slacken is called before anything is measured; nil in tests, whose process isn't
-	// the agent's alone.
-	slacken func()
+	// ownProcess tells that the process is the program's alone, as it isn't in tests: it may
+	// be started anew, limited, and deprived of rights.
+	ownProcess bool
 }
 
 // command is one subcommand.

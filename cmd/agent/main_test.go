@@ -6,11 +6,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/swarmgauge/swarmgauge/shipper"
 )
@@ -230,4 +232,48 @@ func FuzzOptions(f *testing.F) {
 			t.Errorf("options %v, error %v", o, err)
 		}
 	})
+}
+
+func TestPasswordsAreNotShown(t *testing.T) {
+	given := []string{
+		"agent", "-storage_driver_es_host=https://elastic:se:cr@et@es1:9200,es2:9200", "--storage-driver-password", "secret",
+		"-storage_driver_password=secret", "-storage_driver_es_host", "elastic:secret@es1:9200", "-docker_only",
+	}
+	want := []string{
+		"agent", "-storage_driver_es_host=https://es1:9200,es2:9200", "--storage-driver-password", "…",
+		"-storage_driver_password=…", "-storage_driver_es_host", "es1:9200", "-docker_only",
+	}
+	if got := withoutPasswords(given); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, args := range [][]string{given[1:2], given[5:7]} {
+		o, _, err := parseOptions(args, nil, os.Stderr)
+		if err != nil || !o.passwordShown {
+			t.Errorf("%q: no warning, %v", args, err)
+		}
+	}
+	if o, _, err := parseOptions(given[7:], []string{"SWARMGAUGE_STORAGE_DRIVER_ES_HOST=https://elastic:secret@es1:9200"}, os.Stderr); err != nil || o.passwordShown {
+		t.Errorf("a warning about the command line %q, %v", given[7:], err)
+	}
+}
+
+// The agent keeps the capabilities that its options make use of, and no other.
+func TestCapabilitiesByOptions(t *testing.T) {
+	f := func(want capabilities, args ...string) {
+		t.Helper()
+		o, _, err := parseOptions(args, nil, os.Stderr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.capabilities(); got != want {
+			t.Errorf("%q: %#x, want %#x", args, got, want)
+		}
+	}
+	const search, trace, admin = 1 << unix.CAP_DAC_READ_SEARCH, 1 << unix.CAP_SYS_PTRACE, 1 << unix.CAP_SYS_ADMIN
+	f(search)
+	f(search, "-enable_metrics=sched,advtcp", "-enable_load_reader")
+	f(search|trace, "-enable_metrics=process")
+	f(search|trace, "-enable_metrics=referenced_memory")
+	f(search|trace|admin, "-enable_metrics=tcp")
+	f(search|trace|admin, "-disable_metrics=tcp")
 }

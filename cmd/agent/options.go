@@ -91,6 +91,8 @@ type options struct {
 	// ignored are cAdvisor's flags that were given and mean nothing here; unknown are
 	// sentences about environment variables that belong to no option.
 	ignored, unknown []string
+	// passwordShown tells that there is a password in the command line.
+	passwordShown bool
 }
 
 const envPrefix = "SWARMGAUGE_"
@@ -190,6 +192,7 @@ func parseOptionsAnd(args, environ []string, stdout io.Writer, declare func(*opt
 		}
 		return nil, nil, usageError{explain(fs, err)}
 	}
+	o.passwordShown = redact(o.ESHost) != o.ESHost
 	if o.Version {
 		printCAdvisorVersion(stdout)
 		return nil, nil, flag.ErrHelp

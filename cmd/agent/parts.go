@@ -89,13 +89,9 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	details, err := o.details(fs, log)
-	if err != nil {
-		return nil, err
-	}
 	p := &parts{
 		occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host,
-		filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, details: details, log: log,
+		filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, details: o.details(fs, log), log: log,
 	}
 	if groups, _ := o.groups(); groups.Has("disk") { // was checked with the options
 		p.storage = newStorage(engine)

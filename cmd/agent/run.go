@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -27,11 +28,18 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 	if len(rest) > 0 {
 		return usageError{fmt.Errorf("%q is not an option; options begin with a dash, and the command stands before them", rest[0])}
 	}
-	if p.slacken != nil {
-		p.slacken()
+	if p.ownProcess {
+		slackenTimers()
 	}
 	runtime.GOMAXPROCS(o.procs())
 	log := newLog(o.LogLevel, o.LogFormat, p.stderr)
+	if p.ownProcess {
+		os.Args = withoutPasswords(os.Args) // what /debug/pprof/cmdline shows
+		limitMemory(p.environ, log)
+		if err := shut(); err != nil {
+			log.Warn("the process isn't closed to others of the node", zap.Error(err))
+		}
+	}
 	o.report(log)
 	auth, err := o.auth(log)
 	if err != nil {
@@ -62,6 +70,11 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 		return err
 	}
 	self.loop = loop
+	if p.ownProcess {
+		if err := giveUp(o.capabilities()); err != nil {
+			log.Warn("capabilities that aren't needed are kept", zap.Error(err))
+		}
+	}
 	log.Info("swarmgauge measures this node", zap.String("version", versionString()),
 		zap.Stringer("cgroup", parts.cgroups.Mode()), zap.Duration("interval", o.HousekeepingInterval),
 		zap.String("output", o.destination()), zap.Stringer("address", listener.Addr()))
@@ -115,13 +128,16 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	return errors.Join(err, <-served)
 }
 
-// report says once what in the options has no effect.
+// report says once what in the options has no effect, or an unwanted one.
 func (o *options) report(log *zap.Logger) {
 	for _, name := range o.ignored {
 		log.Info("the option " + name + " of cAdvisor has no effect here: " + whyIgnored(name))
 	}
 	for _, sentence := range o.unknown {
 		log.Warn(sentence)
+	}
+	if o.passwordShown {
+		log.Warn("a command line can be read by everybody on the node, and -storage_driver_es_host has a password in it: use -es-user and -es-password-file")
 	}
 }
 
@@ -136,15 +152,15 @@ func (o *options) destination() string {
 	return "the spool in " + o.SpoolDir + ", until an Elasticsearch is configured"
 }
 
-// redact takes user and password out of URLs.
+// redact takes user and password out of a list of URLs.
 func redact(urls string) string {
 	list := strings.Split(urls, ",")
 	for i, u := range list {
-		if scheme, rest, ok := strings.Cut(u, "://"); ok {
-			if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-				list[i] = scheme + "://" + rest[at+1:]
-			}
+		scheme := ""
+		if s, rest, ok := strings.Cut(u, "://"); ok {
+			scheme, u = s+"://", rest
 		}
+		list[i] = scheme + u[strings.LastIndexByte(u, '@')+1:]
 	}
 	return strings.Join(list, ",")
 }

@@ -68,6 +68,9 @@ func (s *state) delivery(h *web.Health) any {
 	if d.DiskFault != "" {
 		h.Problems = append(h.Problems, fmt.Sprintf("Documents are kept in memory since %s: %s", d.DiskFaultSince.UTC().Format(time.RFC3339), d.DiskFault))
 	}
+	if !d.SlowSince.IsZero() {
+		h.Problems = append(h.Problems, fmt.Sprintf("The disk of the spool has been taking one batch since %s; those after it wait in memory.", d.SlowSince.UTC().Format(time.RFC3339)))
+	}
 	if d.DuplicatesUnexpected > 0 {
 		h.Problems = append(h.Problems, fmt.Sprintf("%d documents met an _id that was taken: two agents may share one spool, or its copy.", d.DuplicatesUnexpected))
 	}
