@@ -290,12 +290,17 @@ func (a *attempt) settle(e *entry, m *memo, docs int) {
 			a.spool.bury(e, len(unwanted), letter(pick(raw, unwanted), latin1(reason), dead.appendExtra(nil, unwanted)))
 		}
 	}
-	a.counts.duplicatesExpected.Add(int64(duplicates))
-	if e.docs > 0 {
+	switch there := docs - len(unwanted); {
+	case e.replayed:
+		a.counts.replayed.Add(int64(there))
+		a.counts.restored.Add(int64(there - duplicates))
+	case e.docs > 0:
+		a.counts.duplicatesExpected.Add(int64(duplicates))
 		a.counts.dead.Add(int64(len(unwanted)))
-		a.counts.indexed.Add(int64(docs - len(unwanted)))
-	} else {
-		a.counts.gapsIndexed.Add(int64(docs - len(unwanted)))
+		a.counts.indexed.Add(int64(there))
+	default:
+		a.counts.duplicatesExpected.Add(int64(duplicates))
+		a.counts.gapsIndexed.Add(int64(there))
 	}
 	a.counts.batchesDelivered.Add(1)
 	a.spool.acknowledge(e)

@@ -12,6 +12,7 @@ type counts struct {
 	indexed, gapsIndexed, batchesDelivered   atomic.Int64
 	duplicatesExpected, duplicatesUnexpected atomic.Int64
 	requests, retried, dead, failureStore    atomic.Int64
+	replayed, restored                       atomic.Int64
 
 	mu          sync.Mutex // guards what follows
 	trouble     string
@@ -54,7 +55,8 @@ type Stats struct {
 	Epoch uint64
 	// Sampled counts the documents that were put, Batches those that were stored.
 	Sampled, Batches int64
-	// Found counts the documents that earlier runs had left on disk.
+	// Found counts the documents that earlier runs had left on disk, and refused ones
+	// that somebody put back.
 	Found int64
 	// Indexed counts documents that Elasticsearch has, GapsIndexed gap documents.
 	Indexed, GapsIndexed int64
@@ -69,6 +71,10 @@ type Stats struct {
 	// FailureStore counts documents that Elasticsearch took into its failure store
 	// instead of the index.
 	FailureStore int64
+	// Replayed counts documents that were delivered once more because somebody asked for
+	// it, and so are in none of the other counts; Restored those of them that
+	// Elasticsearch no longer had.
+	Replayed, Restored int64
 	// Dropped counts documents that will never be indexed, by reason: "budget",
 	// "memory", "behind", "damaged".
 	Dropped map[string]int64
@@ -78,6 +84,9 @@ type Stats struct {
 	// SpoolBatches and SpoolBytes are on disk, MemoryBytes in memory instead.
 	SpoolBatches            int
 	SpoolBytes, MemoryBytes int64
+	// AckedBatches and AckedBytes are delivered and kept on disk for a replay.
+	AckedBatches int
+	AckedBytes   int64
 	// Oldest is the end of the oldest interval that waits; zero when none does.
 	Oldest time.Time
 	// Alien counts entries of the spool directory that aren't batches.
@@ -118,7 +127,7 @@ func (s *Shipper) stats(v *Stats) (lost [losses]int64) {
 		Indexed: c.indexed.Load(), GapsIndexed: c.gapsIndexed.Load(),
 		DuplicatesExpected: c.duplicatesExpected.Load(), DuplicatesUnexpected: c.duplicatesUnexpected.Load(),
 		Requests: c.requests.Load(), Retried: c.retried.Load(), Dead: c.dead.Load(),
-		FailureStore: c.failureStore.Load(),
+		FailureStore: c.failureStore.Load(), Replayed: c.replayed.Load(), Restored: c.restored.Load(),
 	}
 	a, content := s.spool.account()
 	v.Found = int64(a.found)
@@ -131,6 +140,7 @@ func (s *Shipper) stats(v *Stats) (lost [losses]int64) {
 		}
 	}
 	v.SpoolBatches, v.SpoolBytes, v.MemoryBytes = content.batches, content.bytes, int64(content.memoryBytes)
+	v.AckedBatches, v.AckedBytes = content.ackedBatches, content.ackedBytes
 	if content.oldest != 0 {
 		v.Oldest = time.UnixMilli(content.oldest)
 	}
