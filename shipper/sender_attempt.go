@@ -171,7 +171,8 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 			sentence: fmt.Sprintf("Elasticsearch refuses one part of a batch after the other (last: %s)", a.lastReason())}
 	}
 	a.counts.requests.Add(1)
-	r, err := a.sender.sendBulk(ctx, member, a.answer)
+	where := !a.sender.placed.Load()
+	r, err := a.sender.sendBulk(ctx, member, a.answer, where)
 	if err != nil {
 		f, advice := transportFate(err)
 		a.reached = a.reached || f != unreached
@@ -187,6 +188,12 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 		a.problems, failureStore, err = decodeBulk(r.body, first, docs, a.problems)
 		if err != nil {
 			return verdict{fate: again, sentence: err.Error(), retryAfter: r.retryAfter}
+		}
+		if where {
+			if sentence := strayed(r.body); sentence != "" {
+				return verdict{fate: hold, sentence: sentence}
+			}
+			a.sender.placed.Store(true)
 		}
 		a.counts.failureStore.Add(int64(failureStore))
 		return verdict{fate: delivered, retryAfter: r.retryAfter}

@@ -162,7 +162,7 @@ func New(ctx context.Context, o Options) (*Shipper, error) {
 			return nil, err
 		}
 		phase := time.Duration(epoch % uint64(o.Encoder.Interval/2+1))
-		s.lanes = newLanes(s.sender, s.spool, newTemplate(s.sender, &o), s.counts, phase, o.Log)
+		s.lanes = newLanes(s.sender, s.spool, newTemplate(s.sender, &o, s.counts), s.counts, phase, o.Log)
 	}
 	if err := s.spool.start(ctx, o.LockWait); err != nil {
 		return nil, err

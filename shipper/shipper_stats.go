@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ type counts struct {
 	held        bool
 	lastError   string
 	lastErrorAt time.Time
+	remarks     []string
 }
 
 // setTrouble notes why documents wait, "" when none does.
@@ -35,6 +37,15 @@ func (c *counts) setTrouble(sentence string, held bool) {
 	}
 	c.trouble, c.held = sentence, held
 	c.lastError, c.lastErrorAt = sentence, time.Now()
+}
+
+// setRemarks notes what is unwise about the indices, and reports whether it is news.
+func (c *counts) setRemarks(remarks []string) (news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news = !slices.Equal(remarks, c.remarks)
+	c.remarks = remarks
+	return news
 }
 
 // fail notes an error that concerns one batch only.
@@ -103,6 +114,8 @@ type Stats struct {
 	// DiskFault says why batches are kept in memory, "" when they aren't.
 	DiskFault      string
 	DiskFaultSince time.Time
+	// Remarks are sentences about settings in Elasticsearch that put documents at risk.
+	Remarks []string
 	// LastError is the newest of all errors, which may be over.
 	LastError   string
 	LastErrorAt time.Time
@@ -148,6 +161,7 @@ func (s *Shipper) stats(v *Stats) (lost [losses]int64) {
 	c.mu.Lock()
 	v.Trouble, v.TroubleSince, v.Held = c.trouble, c.troubleAt, c.held
 	v.LastError, v.LastErrorAt = c.lastError, c.lastErrorAt
+	v.Remarks = c.remarks
 	c.mu.Unlock()
 	v.Degraded = v.DiskFault != "" || v.Held || v.DuplicatesUnexpected > 0 || v.FailureStore > 0
 	return lost

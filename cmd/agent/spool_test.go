@@ -99,9 +99,14 @@ func TestSpoolCommands(t *testing.T) {
 	es.OnItem(nil)
 	beside := func(args, want string) {
 		t.Helper()
-		timer := time.AfterFunc(300*time.Millisecond, func() { put(s, 0, "web") })
+		done := make(chan struct{})
+		go func() {
+			time.Sleep(300 * time.Millisecond)
+			put(s, 0, "web")
+			close(done)
+		}()
 		f(args, want)
-		timer.Stop()
+		<-done
 	}
 	beside("spool --dead=retry", "The running agent has taken it up")
 	await(t, "the refused document to be indexed", func() bool { v := s.Stats(); return v.Pending == 0 && v.Found == 1 })

@@ -62,6 +62,7 @@ func (s *state) health() web.Health {
 // delivery says how far the documents are, and adds what is in the way to the problems.
 func (s *state) delivery(h *web.Health) any {
 	d := s.shipper.Stats()
+	h.Notes = append(h.Notes, d.Remarks...)
 	if d.Trouble != "" {
 		h.Problems = append(h.Problems, fmt.Sprintf("Documents wait since %s: %s", d.TroubleSince.UTC().Format(time.RFC3339), d.Trouble))
 	}
