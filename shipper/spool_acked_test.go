@@ -314,14 +314,13 @@ func TestRetryDead(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dead, "0000000000000fff-1772366400000-2-0.gz"), []byte("junk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var d deflater
-	stranger := d.member(nil, []byte("{\"create\":{}}\n{}\n"), strangerReason+"; ")
+	stranger := letter([]byte("{\"create\":{}}\n{}\n"), strangerReason, nil)
 	if err := os.WriteFile(filepath.Join(dead, "0000000000000ffe-1772366400000-1-0.gz"), stranger, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := InspectSpool(o.SpoolDir)
 	if err != nil || !c.InUse || c.Dead.Files != 5 || c.Dead.Documents != 9 || c.Dead.Damaged != 1 || c.Acked.Documents != 150 ||
-		len(c.Dead.Reasons) != 3 || c.Dead.Reasons[0].Documents != 6 || !strings.Contains(c.Dead.Reasons[0].Reason, "no web.1") {
+		len(c.Dead.Reasons) != 4 || c.Dead.Reasons[0].Documents != 3 || c.Dead.Reasons[1].Documents != 3 || !strings.Contains(c.Dead.Reasons[0].Reason, "no web.") {
 		t.Errorf("%+v, %v", c, err)
 	}
 

@@ -86,6 +86,15 @@ type SpoolDead struct {
 	Reasons []DeadReason `json:"reasons"`
 }
 
+func (d *SpoolDead) add(reason string, docs int) {
+	at := slices.IndexFunc(d.Reasons, func(r DeadReason) bool { return r.Reason == reason })
+	if at < 0 {
+		at = len(d.Reasons)
+		d.Reasons = append(d.Reasons, DeadReason{Reason: reason})
+	}
+	d.Reasons[at].Documents += docs
+}
+
 // DeadReason is why documents were refused.
 type DeadReason struct {
 	Reason    string `json:"reason"`
@@ -97,8 +106,10 @@ type DeadReason struct {
 type DeadLetter struct {
 	File      string
 	Documents int
-	// Reason is what Elasticsearch said, or what is wrong with the file.
-	Reason string
+	// Reason is what Elasticsearch said of the first document, or what is wrong with the
+	// file; Reasons, of a file that isn't damaged, is what it said of each.
+	Reason  string
+	Reasons []string
 	// Retry tells that the documents can be sent once more.
 	Retry bool
 	// Body is the body of a _bulk request with the documents, nil for a damaged file.
@@ -173,12 +184,12 @@ func InspectSpool(path string) (SpoolContent, error) {
 		if l.damaged {
 			c.Dead.Damaged++
 		}
-		at := slices.IndexFunc(c.Dead.Reasons, func(r DeadReason) bool { return r.Reason == l.Reason })
-		if at < 0 {
-			at = len(c.Dead.Reasons)
-			c.Dead.Reasons = append(c.Dead.Reasons, DeadReason{Reason: l.Reason})
+		if l.damaged {
+			c.Dead.add(l.Reason, l.Documents)
 		}
-		c.Dead.Reasons[at].Documents += l.Documents
+		for _, reason := range l.Reasons {
+			c.Dead.add(reason, 1)
+		}
 	})
 	slices.SortStableFunc(c.Dead.Reasons, func(a, b DeadReason) int { return b.Documents - a.Documents })
 	if c.Alien > 0 {
@@ -299,7 +310,8 @@ func DeadLetters(path string, each func(DeadLetter)) error {
 		case l.Reason == "":
 			l.damaged, l.Reason = true, "put away as damaged, though it can be read"
 		default:
-			l.Retry = !strings.HasPrefix(l.Reason, strangerReason)
+			l.Reasons = reasonsOf(z.r.Extra, l.Reason, n.docs)
+			l.Retry = !slices.Contains(l.Reasons, strangerReason)
 		}
 		each(l)
 	}

@@ -89,7 +89,7 @@ func TestStray(t *testing.T) {
 	if v := s.Stats(); !strings.Contains(v.Trouble, "goes to roll-000001") || v.Indexed != 0 || v.Pending != 3 {
 		t.Errorf("%+v", v)
 	}
-	es.Alias("", "")
+	es.Alias("cadvisor-2026.03.01", "cadvisor-2026.03.01") // an index again
 	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 && !s.Stats().Held })
 	balance(t, s)
 }

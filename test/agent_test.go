@@ -43,9 +43,13 @@ var agentBinary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// TestMain removes the binary.
+// TestMain removes the binary, and ends the server that rows of faults share.
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if err := sharedRowServer.close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	if path, err := agentBinary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
@@ -66,6 +70,12 @@ type agent struct {
 // answers. It is ended with the test, and its log is shown if the test failed.
 func startAgent(t testing.TB, options ...string) *agent {
 	t.Helper()
+	return startBinary(t, buildAgent(t), options...)
+}
+
+// startBinary is startAgent for another agent than today's.
+func startBinary(t testing.TB, binary string, options ...string) *agent {
+	t.Helper()
 	port := freePort(t)
 	a := &agent{
 		URL:   "http://127.0.0.1:" + strconv.Itoa(port),
@@ -82,7 +92,7 @@ func startAgent(t testing.TB, options ...string) *agent {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	a.cmd = exec.Command(buildAgent(t), append([]string{"-listen_ip=127.0.0.1", "-port=" + strconv.Itoa(port)}, options...)...)
+	a.cmd = exec.Command(binary, append([]string{"-listen_ip=127.0.0.1", "-port=" + strconv.Itoa(port)}, options...)...)
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.Env = []string{} // nothing of the tests' own environment
 	if err := a.cmd.Start(); err != nil {

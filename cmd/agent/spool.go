@@ -132,11 +132,11 @@ func (p program) showDead(dir string, most int) error {
 				ID    string `json:"_id"`
 			}
 		}
-		isAction := true
+		isAction, n := true, 0
 		for line := range bytes.Lines(l.Body) {
 			if isAction {
 				json.Unmarshal(line, &action)
-			} else if shown < most {
+			} else if n++; shown < most {
 				shown++
 				var doc struct {
 					Time    string `json:"@timestamp"`
@@ -144,7 +144,7 @@ func (p program) showDead(dir string, most int) error {
 					Dataset string `json:"event.dataset"`
 				}
 				json.Unmarshal(line, &doc)
-				fmt.Fprintf(p.stdout, "%s %s/%s %s: %s\n", doc.Time, action.Create.Index, action.Create.ID, cmp.Or(doc.Name, doc.Dataset), l.Reason)
+				fmt.Fprintf(p.stdout, "%s %s/%s %s: %s\n", doc.Time, action.Create.Index, action.Create.ID, cmp.Or(doc.Name, doc.Dataset), l.Reasons[n-1])
 			}
 			isAction = !isAction
 		}
