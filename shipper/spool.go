@@ -336,8 +336,8 @@ func (s *spool) hold(ctx context.Context, wait time.Duration) (h held, err error
 	return h, err
 }
 
-// inPlace tells that the directories are still those that their paths lead to.
-func (h *held) inPlace() bool { return h.root.inPlace() && h.live.inPlace() && h.dead.inPlace() }
+// inPlace tells that the directory of the batches is still that which its path leads to.
+func (h *held) inPlace() bool { return h.root.inPlace() && h.live.inPlace() }
 
 // close closes what is open.
 func (h *held) close() {

@@ -194,18 +194,29 @@ func (s *spool) serve() (more bool) {
 	if h.live == nil {
 		return false
 	}
-	if h.acked != nil && !h.acked.inPlace() {
-		h = s.reopenAcked(h)
-	}
+	h = s.remake(h)
 	s.answer(h, replayRequest, s.replayAcked)
 	s.answer(h, retryRequest, s.retryDead)
 	return s.expire()
 }
 
-// reopenAcked makes the directory of delivered batches anew after somebody has deleted it.
-func (s *spool) reopenAcked(h held) held {
-	gone := held{acked: h.acked} // a lane may be about to use it
-	s.adoptAcked(&h, 0)
+// remake makes the directories beside that of the batches anew after somebody has deleted
+// them. That is no reason to give up the batches, which may still be there: while all is
+// being deleted, these come first or last.
+func (s *spool) remake(h held) held {
+	var gone held // a lane may be about to use them
+	if h.acked != nil && !h.acked.inPlace() {
+		gone.acked = h.acked
+		s.adoptAcked(&h, 0)
+	}
+	if !h.dead.inPlace() {
+		if dead, err := openDirectory(s.sys, h.dead.path); err == nil {
+			gone.dead, h.dead = h.dead, dead
+		}
+	}
+	if gone == (held{}) {
+		return h
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.abandoned = append(s.abandoned, gone)
