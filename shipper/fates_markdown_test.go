@@ -10,7 +10,7 @@ import (
 
 // fateMeanings are the fates as the operations guide explains them.
 var fateMeanings = [fates]struct{ name, meaning string }{
-	delivered: {"delivered", "the document is stored; a batch whose documents have all come to an end is unlinked"},
+	delivered: {"delivered", "the document is stored; a batch whose documents have all come to an end moves to `acked/`"},
 	exists:    {"exists", "in a batch that was sent before: delivered, and that answer was lost. In one that never was: another document owns the `_id`; ours goes to `dead/`, and an alarm is raised (two agents on one spool, or a copied one)"},
 	again:     {"again", "the same bytes again, after up to 30 s (full jitter; a `Retry-After`, in seconds or as a date, is obeyed up to 5 min)"},
 	unreached: {"unreached", "nothing was sent; the same bytes again within 4 s"},

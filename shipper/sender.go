@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -71,6 +72,9 @@ type sender struct {
 	tls      *reloadingTransport // nil if the caller brought a transport of its own
 	product  bool                // require Elasticsearch's product header
 	timeouts timeouts
+	// placed tells that documents were seen to go into the indices they are for: until
+	// then each answer to _bulk is asked where they went.
+	placed atomic.Bool
 }
 
 // newSender returns a sender for the addresses in the options. Nothing is sent yet.
@@ -143,20 +147,26 @@ type reply struct {
 const bulkTimeout = 30 * time.Second
 
 // bulkFilter is what an answer to _bulk has to tell. Its items are matched by their
-// position, so each has to leave something: its status does.
-func bulkFilter() []string {
-	return []string{"errors", "items.*.status", "items.*.error.type", "items.*.error.reason", "items.*.failure_store"}
+// position, so each has to leave something: its status does. The index of each doubles the
+// answer.
+func bulkFilter(index bool) []string {
+	filter := []string{"errors", "items.*.status", "items.*.error.type", "items.*.error.reason", "items.*.failure_store"}
+	if index {
+		filter = append(filter, "items.*._index")
+	}
+	return filter
 }
 
-// sendBulk sends one gzipped _bulk body. The answer is appended to dst[:0].
-func (s *sender) sendBulk(ctx context.Context, member, dst []byte) (reply, error) {
+// sendBulk sends one gzipped _bulk body. The answer is appended to dst[:0]. index asks for
+// the index of each document.
+func (s *sender) sendBulk(ctx context.Context, member, dst []byte, index bool) (reply, error) {
 	line := time.Duration(len(member)) * time.Second / slowestLine
 	return s.do(ctx, line, func(header http.Header) esapi.Request {
 		header.Set("Content-Type", "application/x-ndjson")
 		header.Set("Content-Encoding", "gzip")
 		return esapi.BulkRequest{
 			Body: bytes.NewReader(member), Header: header,
-			Pipeline: s.pipeline, Timeout: bulkTimeout, FilterPath: bulkFilter(),
+			Pipeline: s.pipeline, Timeout: bulkTimeout, FilterPath: bulkFilter(index),
 		}
 	}, dst)
 }

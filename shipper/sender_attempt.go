@@ -171,7 +171,8 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 			sentence: fmt.Sprintf("Elasticsearch refuses one part of a batch after the other (last: %s)", a.lastReason())}
 	}
 	a.counts.requests.Add(1)
-	r, err := a.sender.sendBulk(ctx, member, a.answer)
+	where := !a.sender.placed.Load()
+	r, err := a.sender.sendBulk(ctx, member, a.answer, where)
 	if err != nil {
 		f, advice := transportFate(err)
 		a.reached = a.reached || f != unreached
@@ -187,6 +188,12 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 		a.problems, failureStore, err = decodeBulk(r.body, first, docs, a.problems)
 		if err != nil {
 			return verdict{fate: again, sentence: err.Error(), retryAfter: r.retryAfter}
+		}
+		if where {
+			if sentence := strayed(r.body); sentence != "" {
+				return verdict{fate: hold, sentence: sentence}
+			}
+			a.sender.placed.Store(true)
 		}
 		a.counts.failureStore.Add(int64(failureStore))
 		return verdict{fate: delivered, retryAfter: r.retryAfter}
@@ -290,12 +297,17 @@ func (a *attempt) settle(e *entry, m *memo, docs int) {
 			a.spool.bury(e, len(unwanted), letter(pick(raw, unwanted), latin1(reason), dead.appendExtra(nil, unwanted)))
 		}
 	}
-	a.counts.duplicatesExpected.Add(int64(duplicates))
-	if e.docs > 0 {
+	switch there := docs - len(unwanted); {
+	case e.replayed:
+		a.counts.replayed.Add(int64(there))
+		a.counts.restored.Add(int64(there - duplicates))
+	case e.docs > 0:
+		a.counts.duplicatesExpected.Add(int64(duplicates))
 		a.counts.dead.Add(int64(len(unwanted)))
-		a.counts.indexed.Add(int64(docs - len(unwanted)))
-	} else {
-		a.counts.gapsIndexed.Add(int64(docs - len(unwanted)))
+		a.counts.indexed.Add(int64(there))
+	default:
+		a.counts.duplicatesExpected.Add(int64(duplicates))
+		a.counts.gapsIndexed.Add(int64(there))
 	}
 	a.counts.batchesDelivered.Add(1)
 	a.spool.acknowledge(e)

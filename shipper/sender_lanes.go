@@ -241,7 +241,8 @@ func (l *lanes) take(ctx context.Context, o order, due func(*batchName) bool, no
 	if m == nil {
 		m = &memo{day: e.day(), wait: l.parking}
 	}
-	healthy := m.refusedAt > 0 && l.delivered >= m.refusedAt-1+provenByBatches
+	// What is refused a second time is no news of the configuration.
+	healthy := e.refused || m.refusedAt > 0 && l.delivered >= m.refusedAt-1+provenByBatches
 	a := l.idle[len(l.idle)-1]
 	l.idle = l.idle[:len(l.idle)-1]
 	l.running[a] = now

@@ -302,9 +302,12 @@ func TestRollOver(t *testing.T) {
 		})
 		s, _ := start(t, o)
 		newLoad(10).tick(s)
-		eventually(t, "everything is settled", func() bool { return s.Stats().Pending == 0 })
+		eventually(t, "everything is settled", func() bool { v := s.Stats(); return v.Pending == 0 || v.Held })
 		if n := es.Len(); n != want {
 			t.Errorf("%d documents after a rollover of %s, want %d", n, alias, want)
+		}
+		if v := s.Stats(); v.Held != (want > 10) {
+			t.Errorf("after a rollover of %s: %+v", alias, v)
 		}
 	}
 	f("cadvisor", 10)

@@ -34,6 +34,9 @@ type Options struct {
 	// SpoolBytes is the budget on disk (default 1 GiB), DeadBytes that of the
 	// directory for refused documents (default 64 MiB).
 	SpoolBytes, DeadBytes int64
+	// Replay is how long delivered batches are kept on disk within SpoolBytes, so
+	// that they can be sent once more (default 30 min); negative for not at all.
+	Replay time.Duration
 	// LockWait is how long New waits for another agent to leave the spool (default
 	// 30 s): two are there for a moment when a service is updated start-first.
 	LockWait time.Duration
@@ -83,6 +86,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.DeadBytes <= 0 {
 		o.DeadBytes = 64 << 20
+	}
+	if o.Replay == 0 {
+		o.Replay = defaultReplay
 	}
 	if o.LockWait <= 0 {
 		o.LockWait = 30 * time.Second
@@ -156,7 +162,7 @@ func New(ctx context.Context, o Options) (*Shipper, error) {
 			return nil, err
 		}
 		phase := time.Duration(epoch % uint64(o.Encoder.Interval/2+1))
-		s.lanes = newLanes(s.sender, s.spool, newTemplate(s.sender, &o), s.counts, phase, o.Log)
+		s.lanes = newLanes(s.sender, s.spool, newTemplate(s.sender, &o, s.counts), s.counts, phase, o.Log)
 	}
 	if err := s.spool.start(ctx, o.LockWait); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ type counts struct {
 	indexed, gapsIndexed, batchesDelivered   atomic.Int64
 	duplicatesExpected, duplicatesUnexpected atomic.Int64
 	requests, retried, dead, failureStore    atomic.Int64
+	replayed, restored                       atomic.Int64
 
 	storing atomic.Int64 // since when the publisher stores a batch, in ns; 0 while it waits for one
 
@@ -21,6 +23,7 @@ type counts struct {
 	held        bool
 	lastError   string
 	lastErrorAt time.Time
+	remarks     []string
 }
 
 // setTrouble notes why documents wait, "" when none does.
@@ -36,6 +39,15 @@ func (c *counts) setTrouble(sentence string, held bool) {
 	}
 	c.trouble, c.held = sentence, held
 	c.lastError, c.lastErrorAt = sentence, time.Now()
+}
+
+// setRemarks notes what is unwise about the indices, and reports whether it is news.
+func (c *counts) setRemarks(remarks []string) (news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news = !slices.Equal(remarks, c.remarks)
+	c.remarks = remarks
+	return news
 }
 
 // fail notes an error that concerns one batch only.
@@ -56,7 +68,8 @@ type Stats struct {
 	Epoch uint64
 	// Sampled counts the documents that were put, Batches those that were stored.
 	Sampled, Batches int64
-	// Found counts the documents that earlier runs had left on disk.
+	// Found counts the documents that earlier runs had left on disk, and refused ones
+	// that somebody put back.
 	Found int64
 	// Indexed counts documents that Elasticsearch has, GapsIndexed gap documents.
 	Indexed, GapsIndexed int64
@@ -71,6 +84,10 @@ type Stats struct {
 	// FailureStore counts documents that Elasticsearch took into its failure store
 	// instead of the index.
 	FailureStore int64
+	// Replayed counts documents that were delivered once more because somebody asked for
+	// it, and so are in none of the other counts; Restored those of them that
+	// Elasticsearch no longer had.
+	Replayed, Restored int64
 	// Dropped counts documents that will never be indexed, by reason: "budget",
 	// "memory", "behind", "damaged".
 	Dropped map[string]int64
@@ -80,6 +97,9 @@ type Stats struct {
 	// SpoolBatches and SpoolBytes are on disk, MemoryBytes in memory instead.
 	SpoolBatches            int
 	SpoolBytes, MemoryBytes int64
+	// AckedBatches and AckedBytes are delivered and kept on disk for a replay.
+	AckedBatches int
+	AckedBytes   int64
 	// Oldest is the end of the oldest interval that waits; zero when none does.
 	Oldest time.Time
 	// Alien counts entries of the spool directory that aren't batches.
@@ -99,6 +119,8 @@ type Stats struct {
 	// SlowSince is since when the disk has been taking one batch, if that is longer than
 	// the shipping interval; zero otherwise. Those that come meanwhile wait in memory.
 	SlowSince time.Time
+	// Remarks are sentences about settings in Elasticsearch that put documents at risk.
+	Remarks []string
 	// LastError is the newest of all errors, which may be over.
 	LastError   string
 	LastErrorAt time.Time
@@ -123,7 +145,7 @@ func (s *Shipper) stats(v *Stats) (lost [documentLosses]int64) {
 		Indexed: c.indexed.Load(), GapsIndexed: c.gapsIndexed.Load(),
 		DuplicatesExpected: c.duplicatesExpected.Load(), DuplicatesUnexpected: c.duplicatesUnexpected.Load(),
 		Requests: c.requests.Load(), Retried: c.retried.Load(), Dead: c.dead.Load(),
-		FailureStore: c.failureStore.Load(),
+		FailureStore: c.failureStore.Load(), Replayed: c.replayed.Load(), Restored: c.restored.Load(),
 	}
 	a, content := s.spool.account()
 	v.Found = int64(a.found)
@@ -136,6 +158,7 @@ func (s *Shipper) stats(v *Stats) (lost [documentLosses]int64) {
 		}
 	}
 	v.SpoolBatches, v.SpoolBytes, v.MemoryBytes = content.batches, content.bytes, int64(content.memoryBytes)
+	v.AckedBatches, v.AckedBytes = content.ackedBatches, content.ackedBytes
 	if content.oldest != 0 {
 		v.Oldest = time.UnixMilli(content.oldest)
 	}
@@ -146,6 +169,7 @@ func (s *Shipper) stats(v *Stats) (lost [documentLosses]int64) {
 	c.mu.Lock()
 	v.Trouble, v.TroubleSince, v.Held = c.trouble, c.troubleAt, c.held
 	v.LastError, v.LastErrorAt = c.lastError, c.lastErrorAt
+	v.Remarks = c.remarks
 	c.mu.Unlock()
 	v.Degraded = v.DiskFault != "" || !v.SlowSince.IsZero() || v.Held || v.DuplicatesUnexpected > 0 || v.FailureStore > 0
 	return lost

@@ -63,12 +63,18 @@ type entry struct {
 	// attempted tells that Elasticsearch may have it already: it was sent before, or
 	// was found on disk at start.
 	attempted bool
+	// replayed tells that it was delivered once, and is sent once more because somebody
+	// asked for that: the accounts have it as delivered.
+	replayed bool
+	// refused tells that its documents were refused once, and that somebody asked for
+	// another attempt.
+	refused bool
 }
 
 // spool keeps batches until they are acknowledged: a directory with one file for each,
 // whose content is the exact gzipped body of a _bulk request. There is no other record:
 // no ledger, no cursor, nothing that could disagree with the files after a crash.
-// Publishing is a rename, acknowledging an unlink.
+// Publishing is a rename, acknowledging another one, or an unlink.
 //
 // It has a budget; what exceeds it drops the oldest batches, counts them, and says so in
 // a gap document. While the disk fails, batches are kept in memory instead.
@@ -81,6 +87,7 @@ type spool struct {
 	path       string
 	budget     int64 // bytes on disk
 	deadBudget int64
+	replay     time.Duration // how long delivered batches are kept; 0 for not at all
 	epoch      uint64
 	encoder    *Encoder                     // of gaps; owned by the publisher
 	node       *atomic.Pointer[metric.Node] // nil until the first document
@@ -105,11 +112,13 @@ type spool struct {
 	held                          // nil while the directory can't be used
 	abandoned          []held
 	entries            []entry // by seq
-	docsHeld, gapsHeld int     // by entries
+	docsHeld, gapsHeld int     // by entries, without what is sent once more
 	memory             map[uint64][]byte
 	memoryUsed         int
 	gapBodies          map[uint64][]byte // of the gaps that this run has on disk, some hundred bytes each
 	used               int64             // bytes on disk
+	acked              []ackedBatch      // delivered, by the time of that
+	ackedUsed          int64             // their bytes on disk
 	seq                uint64
 	lost               [losses]Gap
 	accounts           spoolAccounts
@@ -131,6 +140,7 @@ func newSpool(o *Options, epoch uint64, node *atomic.Pointer[metric.Node]) *spoo
 		path:       o.SpoolDir,
 		budget:     o.SpoolBytes,
 		deadBudget: o.DeadBytes,
+		replay:     max(o.Replay, 0),
 		epoch:      epoch,
 		encoder:    NewEncoder(o.Encoder),
 		node:       node,
@@ -170,7 +180,17 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 	}
 	var found []entry
 	alien := 0
-	err = h.dead.list(func(name string) { h.dead.removeUnfinished(name, s.log) })
+	next := uint64(1) // above all numbers in use: a batch keeps its own wherever it is moved
+	err = h.dead.list(func(name string) {
+		if h.dead.removeUnfinished(name, s.log) {
+			return
+		}
+		if n, ok := parseBatchName(name); ok && n.seq >= next {
+			if _, own := h.dead.own(name); own {
+				next = n.seq + 1
+			}
+		}
+	})
 	if err == nil {
 		err = h.live.list(func(name string) {
 			if h.live.removeUnfinished(name, s.log) {
@@ -194,6 +214,7 @@ func (s *spool) open(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 
+	s.adoptAcked(&h, next)
 	batches, docs, twice := s.adopt(found, h)
 	for _, e := range twice {
 		old := e.String()
@@ -256,7 +277,6 @@ func (s *spool) adopt(found []entry, h held) (batches, docs int, twice []entry) 
 	s.sumLocked()
 	batches, docs = len(kept)-batches, s.docsHeld-docs
 	s.accounts.found += docs
-	s.seq = max(s.seq, 1)
 	if n := len(s.entries); n > 0 {
 		s.seq = max(s.seq, s.entries[n-1].seq+1)
 	}
@@ -277,6 +297,7 @@ func (s *spool) close() {
 // held is what the spool has open of one directory.
 type held struct {
 	root, live, dead *directory
+	acked            *directory // nil when delivered batches aren't kept
 	lock             *flock.Flock
 }
 
@@ -315,12 +336,12 @@ func (s *spool) hold(ctx context.Context, wait time.Duration) (h held, err error
 	return h, err
 }
 
-// inPlace tells that the directories are still those that their paths lead to.
-func (h *held) inPlace() bool { return h.root.inPlace() && h.live.inPlace() && h.dead.inPlace() }
+// inPlace tells that the directory of the batches is still that which its path leads to.
+func (h *held) inPlace() bool { return h.root.inPlace() && h.live.inPlace() }
 
 // close closes what is open.
 func (h *held) close() {
-	for _, d := range [...]*directory{h.root, h.live, h.dead} {
+	for _, d := range [...]*directory{h.root, h.live, h.dead, h.acked} {
 		if d != nil {
 			d.close()
 		}
@@ -351,13 +372,15 @@ func (s *spool) publish(b *Batch) {
 // memory goes to a disk that works again. It reports whether anything is left to do
 // later.
 func (s *spool) tick() (pending bool) {
+	more := false
 	if s.usable() {
 		s.unload()
+		more = s.serve()
 	}
 	s.writeGaps()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.memory) > 0 || s.live == nil
+	return more || len(s.memory) > 0 || s.live == nil
 }
 
 // store puts a new batch, or a new content of a gap that is stored, where it can be kept.
@@ -453,8 +476,9 @@ func (s *spool) abandon() {
 			kept = append(kept, e)
 			continue
 		}
-		s.loseLocked(lostDamaged, e.batchName, e.docs)
+		s.loseLocked(lostDamaged, e.batchName, e.owed())
 	}
+	s.acked, s.ackedUsed = nil, 0
 	s.entries = kept
 	s.sumLocked()
 	h, oldest := s.held, held{}
@@ -644,7 +668,7 @@ func (s *spool) fitsMemory(need int64) bool {
 func (s *spool) makeRoom(need int64) error {
 	for {
 		s.mu.Lock()
-		over := s.used + need - s.budget
+		over := s.used + s.ackedUsed + need - s.budget
 		s.mu.Unlock()
 		if over <= 0 {
 			break
@@ -664,6 +688,9 @@ func (s *spool) makeRoom(need int64) error {
 		}
 		s.freeBytes, s.reserve, s.statfsAt = free, min(size/reserveShare, reserveLimit), s.sys.now()
 	}
+	if short := s.reserve + need - s.freeBytes; short > 0 {
+		s.dropAcked(short)
+	}
 	if s.freeBytes-need < s.reserve && (s.fitsMemory(need) || !s.dropOldest(need)) {
 		return fmt.Errorf("spool %s: %w: %d bytes are free and %d have to stay free", s.path, errNoRoom, s.freeBytes, s.reserve)
 	}
@@ -671,8 +698,14 @@ func (s *spool) makeRoom(need int64) error {
 }
 
 // dropOldest deletes the oldest batches of measurements until it has freed that many
-// bytes, and reports whether it freed any. The gap that tells of them is stored first.
+// bytes, and reports whether it freed any: first those that are delivered. The gap that
+// tells of the others is stored before.
 func (s *spool) dropOldest(bytes int64) bool {
+	spared := s.dropAcked(bytes)
+	if spared >= bytes {
+		return true
+	}
+	bytes -= spared
 	var victims []batchName
 	freed := int64(0)
 	s.mu.Lock()
@@ -688,11 +721,11 @@ func (s *spool) dropOldest(bytes int64) bool {
 		e.state = moving
 		freed += int64(e.allocated) * 512
 		victims = append(victims, e.batchName)
-		s.loseLocked(lostBudget, e.batchName, e.docs)
+		s.loseLocked(lostBudget, e.batchName, e.owed())
 	}
 	s.mu.Unlock()
 	if len(victims) == 0 {
-		return false
+		return spared > 0
 	}
 	s.writeGaps()
 	for _, n := range victims {
@@ -707,18 +740,21 @@ func (s *spool) dropOldest(bytes int64) bool {
 	return true
 }
 
-// dropLocked takes the batch out of the index and the accounts of space.
-func (s *spool) dropLocked(seq uint64) {
+// dropLocked takes the batch out of the index and the accounts of space, and returns what
+// it had of it.
+func (s *spool) dropLocked(seq uint64) (e entry) {
 	if at, there := s.find(seq); there {
+		e = s.entries[at]
 		s.removeLocked(at)
 	}
+	return e
 }
 
 // insertLocked enters a batch into the index, at the place that find has told.
 func (s *spool) insertLocked(at int, e entry) {
 	s.entries = slices.Insert(s.entries, at, e)
 	s.used += int64(e.allocated) * 512
-	s.docsHeld += e.docs
+	s.docsHeld += e.owed()
 	s.gapsHeld += e.gaps
 }
 
@@ -727,7 +763,7 @@ func (s *spool) insertLocked(at int, e entry) {
 func (s *spool) removeLocked(at int) {
 	e := s.entries[at]
 	s.used -= int64(e.allocated) * 512
-	s.docsHeld -= e.docs
+	s.docsHeld -= e.owed()
 	s.gapsHeld -= e.gaps
 	s.forgetLocked(e.seq)
 	delete(s.gapBodies, e.seq)
@@ -745,7 +781,7 @@ func (s *spool) sumLocked() {
 	for i := range s.entries {
 		e := &s.entries[i]
 		s.used += int64(e.allocated) * 512
-		s.docsHeld += e.docs
+		s.docsHeld += e.owed()
 		s.gapsHeld += e.gaps
 	}
 }
@@ -836,16 +872,16 @@ func (s *spool) read(e *entry, dst []byte) ([]byte, error) {
 	return live.read(e.String(), dst)
 }
 
-// acknowledge removes a batch that has been delivered.
+// acknowledge removes a batch that has been delivered from those that wait.
 func (s *spool) acknowledge(e *entry) {
 	s.mu.Lock()
-	s.dropLocked(e.seq)
-	live := s.live
+	e.allocated = s.dropLocked(e.seq).allocated
+	h := s.held
 	s.mu.Unlock()
-	if live == nil {
+	if h.live == nil || s.keep(h, e) {
 		return
 	}
-	if err := live.remove(e.String()); err != nil {
+	if err := h.live.remove(e.String()); err != nil {
 		// It will be sent again after the next start, and answered 409.
 		s.log.Warn("spool: a delivered batch stays on disk", zap.Error(err))
 	}
@@ -889,7 +925,7 @@ func (s *spool) discard(e *entry) {
 	} else {
 		s.dropLocked(e.seq)
 	}
-	s.loseLocked(lostDamaged, e.batchName, e.docs)
+	s.loseLocked(lostDamaged, e.batchName, e.owed())
 	s.accounts.buried++
 	s.mu.Unlock()
 	notify(s.wake)
@@ -898,7 +934,7 @@ func (s *spool) discard(e *entry) {
 // bury keeps documents of the batch that will never be accepted in the dead-letter
 // directory: member is a gzipped body of them, with the reason as its comment.
 func (s *spool) bury(e *entry, docs int, member []byte) {
-	s.lose(lostRefused, e.batchName, docs)
+	s.lose(lostRefused, e.batchName, min(docs, e.owed()))
 	n := e.batchName
 	n.docs, n.gaps = docs, 0
 	s.mu.Lock()
@@ -954,6 +990,7 @@ func (s *spool) account() (a spoolAccounts, c spoolContent) {
 	defer s.mu.Unlock()
 	c.bytes, c.memoryBytes, c.batches = s.used, s.memoryUsed, len(s.entries)
 	c.docs, c.gaps = s.docsHeld, s.gapsHeld
+	c.ackedBatches, c.ackedBytes = len(s.acked), s.ackedUsed
 	if c.batches > 0 {
 		c.oldest = s.entries[0].slot
 	}
@@ -965,8 +1002,11 @@ type spoolContent struct {
 	bytes       int64 // on disk
 	memoryBytes int
 	batches     int
-	docs, gaps  int
+	docs, gaps  int   // without those that are sent once more
 	oldest      int64 // the slot of the first batch: ms since the Unix epoch, 0 when empty
+	// What is delivered and kept.
+	ackedBatches int
+	ackedBytes   int64
 }
 
 // notify puts a token into the channel if there is none.

@@ -82,3 +82,27 @@ func (r reasons) appendExtra(dst []byte, buried []int) []byte {
 	binary.LittleEndian.PutUint16(dst[start+2:], uint16(len(dst)-start-4))
 	return dst
 }
+
+// reasonsOf is the inverse of appendExtra: it returns why each of the documents of a dead
+// letter was refused; where the extra field doesn't say, it is the comment.
+func reasonsOf(extra []byte, comment string, docs int) []string {
+	all := slices.Repeat([]string{comment}, docs)
+	for len(extra) >= 4 {
+		field := extra[4:]
+		if n := int(binary.LittleEndian.Uint16(extra[2:])); n < len(field) {
+			field = field[:n]
+		}
+		if string(extra[:2]) == "SG" {
+			for line := range bytes.Lines(field) {
+				numbers, reason, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("\t"))
+				for number := range bytes.FieldsSeq(numbers) {
+					if n, err := strconv.Atoi(string(number)); err == nil && 1 <= n && n <= docs {
+						all[n-1] = string(reason)
+					}
+				}
+			}
+		}
+		extra = extra[4+len(field):]
+	}
+	return all
+}

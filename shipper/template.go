@@ -52,6 +52,7 @@ func IndexTemplate(prefix string) []byte {
 				"number_of_shards":     1,
 				"auto_expand_replicas": "0-1", // a single node stays green
 				"codec":                "best_compression",
+				"translog":             object{"durability": "request"}, // acknowledged is stored
 				"mapping": object{
 					"ignore_malformed": true,
 					"total_fields":     object{"limit": 2000},
@@ -72,26 +73,43 @@ type template struct {
 	sender *sender
 	prefix string
 	given  bool // somebody else's business
+	counts *counts
 	log    *zap.Logger
 
-	seen    time.Time // when it was last known to be there
+	seen    time.Time // when all was last known to be well
 	foreign bool      // it isn't ours, and that was said
 }
 
-func newTemplate(s *sender, o *Options) *template {
-	return &template{sender: s, prefix: o.IndexPrefix, given: o.NoTemplate, log: o.Log}
+func newTemplate(s *sender, o *Options, c *counts) *template {
+	return &template{sender: s, prefix: o.IndexPrefix, given: o.NoTemplate, counts: c, log: o.Log}
 }
 
 // fresh tells that the template needs no look now.
-func (t *template) fresh() bool { return t.given || time.Since(t.seen) < templateEvery }
+func (t *template) fresh() bool { return time.Since(t.seen) < templateEvery }
 
 // suspect has the next ensure look.
 func (t *template) suspect() { t.seen = time.Time{} }
 
-// ensure looks for the template and installs it if it isn't there, or if it is ours and
-// older. delivered means that documents may be sent; with any other fate, the sentence
-// says why not and what repairs it.
-func (t *template) ensure(ctx context.Context) (fate, string) {
+// ensure sees to it that the template is there, unless somebody else does, and that
+// documents will get into indices. delivered means that they may be sent; with any other
+// fate, the sentence says why not and what repairs it.
+func (t *template) ensure(ctx context.Context) (f fate, sentence string) {
+	if !t.given {
+		f, sentence = t.find(ctx)
+	}
+	if f == delivered {
+		f, sentence = t.inspect(ctx)
+	}
+	if f == delivered {
+		t.seen = time.Now()
+		t.sender.placed.Store(false)
+	}
+	return f, sentence
+}
+
+// find looks for the template and installs it if it isn't there, or if it is ours and
+// older.
+func (t *template) find(ctx context.Context) (fate, string) {
 	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		return esapi.IndicesGetIndexTemplateRequest{Name: t.prefix, Header: header}
 	}, nil)
@@ -119,7 +137,6 @@ func (t *template) ensure(ctx context.Context) (fate, string) {
 			t.foreign = true
 			t.log.Warn("the index template isn't swarmgauge's; it is left as it is, and fields may be mapped otherwise", zap.String("template", t.prefix))
 		}
-		t.seen = time.Now()
 		return delivered, ""
 	case r.status == http.StatusNotFound && decodeError(r.body).Type == "resource_not_found_exception":
 		return t.install(ctx)
@@ -140,7 +157,6 @@ func (t *template) install(ctx context.Context) (fate, string) {
 	}
 	switch r.status {
 	case http.StatusOK:
-		t.seen = time.Now()
 		t.log.Info("installed the index template", zap.String("template", t.prefix), zap.Int("version", templateVersion))
 		if r.warning != "" {
 			t.log.Warn("Elasticsearch has a remark on the index template", zap.String("template", t.prefix), zap.String("warning", r.warning))
@@ -170,7 +186,6 @@ func (t *template) infer(ctx context.Context) (fate, string) {
 		return esapi.IndicesGetMappingRequest{Index: []string{t.prefix + "-*"}, FilterPath: []string{"*.mappings._meta.managed_by"}, Header: header}
 	}, nil)
 	if err == nil && r.status == http.StatusOK && strings.Contains(string(r.body), `"managed_by":"`+managedBy+`"`) {
-		t.seen = time.Now()
 		return delivered, ""
 	}
 	return hold, t.privilege()

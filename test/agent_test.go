@@ -44,9 +44,13 @@ var agentBinary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// TestMain removes the binary.
+// TestMain removes the binary, and ends the server that rows of faults share.
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if err := sharedRowServer.close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	if path, err := agentBinary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
@@ -67,7 +71,13 @@ type agent struct {
 // answers. It is ended with the test, and its log is shown if the test failed.
 func startAgent(t testing.TB, options ...string) *agent {
 	t.Helper()
-	a := launchAgent(t, nil, options...)
+	return startBinary(t, buildAgent(t), options...)
+}
+
+// startBinary is startAgent for another agent than today's.
+func startBinary(t testing.TB, binary string, options ...string) *agent {
+	t.Helper()
+	a := launchBinary(t, binary, nil, options...)
 	a.awaitAnswer(t)
 	return a
 }
@@ -75,6 +85,11 @@ func startAgent(t testing.TB, options ...string) *agent {
 // launchAgent is startAgent without the wait. The agent runs under a command, if there is
 // one, that has to become the agent by exec: "setpriv …", "strace -D …".
 func launchAgent(t testing.TB, under []string, options ...string) *agent {
+	t.Helper()
+	return launchBinary(t, buildAgent(t), under, options...)
+}
+
+func launchBinary(t testing.TB, binary string, under []string, options ...string) *agent {
 	t.Helper()
 	port := freePort(t)
 	a := &agent{
@@ -95,7 +110,7 @@ func launchAgent(t testing.TB, under []string, options ...string) *agent {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	line := append(slices.Clone(under), buildAgent(t), "-listen_ip=127.0.0.1", "-port="+strconv.Itoa(port))
+	line := append(slices.Clone(under), binary, "-listen_ip=127.0.0.1", "-port="+strconv.Itoa(port))
 	line = append(line, options...)
 	a.cmd = exec.Command(line[0], line[1:]...)
 	a.cmd.Stdout, a.cmd.Stderr = log, log

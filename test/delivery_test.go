@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	crand "crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -157,6 +158,7 @@ func (g *target) awaitDelivery(t testing.TB, a *agent, limit time.Duration, earl
 type delivery struct {
 	Sampled, Found, Indexed, Pending, Dead int
 	Dropped                                map[string]int
+	Replayed, Restored                     int
 	Memory                                 int `json:"memory_bytes"`
 	Oldest                                 time.Time
 }
@@ -166,6 +168,7 @@ type health struct {
 	Alive    bool
 	Status   string
 	Problems []string
+	Notes    []string
 	Delivery delivery
 }
 
@@ -473,7 +476,9 @@ func proxyTo(t testing.TB, s *lab.ElasticsearchServer) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return httputil.NewSingleHostReverseProxy(to)
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // of the lab
+	return proxy
 }
 
 func testUntrustedAuthority(t *testing.T, g *target, prefix string) {

@@ -58,6 +58,8 @@ func commands() []command {
 		{"template", "print the index template, for whoever may install it in Elasticsearch", program.template},
 		{"audit", "prove from Elasticsearch that nothing is lost and nothing is there twice; exit 0 if so, 1 if not, 2 if that can't be told", program.audit},
 		{"healthcheck", "ask the agent on this machine how it is; exit 0 if it is well", program.healthcheck},
+		{"spool", "say what the spool holds: what waits, what was refused, what was dropped; send refused documents again", program.spool},
+		{"replay", "send documents once more that were delivered, after Elasticsearch has lost some", program.replay},
 		{"version", "print the version", program.version},
 	}
 }

@@ -77,6 +77,7 @@ type options struct {
 	ShipInterval   time.Duration
 	SpoolDir       string
 	SpoolBudget    byteSize
+	SpoolReplay    time.Duration
 	ESUser         string
 	ESPasswordFile string
 	ESAPIKeyFile   string
@@ -159,6 +160,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.SpoolDir, "spool-dir", "/var/lib/swarmgauge", "where documents wait until Elasticsearch has them")
 	o.SpoolBudget = 1 << 30
 	fs.Var(&o.SpoolBudget, "spool-budget", "most disk space for waiting documents, as 500MiB or 2GiB; the oldest are dropped, counted, beyond it")
+	fs.DurationVar(&o.SpoolReplay, "spool-replay", 30*time.Minute, "how long delivered documents are kept in what -spool-budget has to spare, so that \"agent replay\" can send them once more; 0 for not at all")
 	fs.StringVar(&o.ESUser, "es-user", "", "user for Elasticsearch")
 	fs.StringVar(&o.ESPasswordFile, "es-password-file", "", "file with the password of -es-user; read again when it changes")
 	fs.StringVar(&o.ESAPIKeyFile, "es-api-key-file", "", "file with an API key, encoded or as id:key; read again when it changes")
@@ -185,26 +187,36 @@ func parseOptionsAnd(args, environ []string, stdout io.Writer, declare func(*opt
 	o := new(options)
 	fs := o.flags(io.Discard)
 	declare(o, fs)
+	rest, err := o.parse(fs, args, environ, stdout, printOptions)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o, rest, nil
+}
+
+// parse is parseOptions for a set of flags that may have more than those of the options,
+// and for a help of its own.
+func (o *options) parse(fs *flag.FlagSet, args, environ []string, stdout io.Writer, help func(*flag.FlagSet, io.Writer)) (rest []string, err error) {
 	if err := fs.Parse(normalize(fs, args)); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			printOptions(fs, stdout)
-			return nil, nil, err
+			help(fs, stdout)
+			return nil, err
 		}
-		return nil, nil, usageError{explain(fs, err)}
+		return nil, usageError{explain(fs, err)}
 	}
 	o.passwordShown = redact(o.ESHost) != o.ESHost
 	if o.Version {
 		printCAdvisorVersion(stdout)
-		return nil, nil, flag.ErrHelp
+		return nil, flag.ErrHelp
 	}
 	if err := o.fromEnvironment(fs, environ); err != nil {
-		return nil, nil, usageError{err}
+		return nil, usageError{err}
 	}
 	o.derive(fs)
 	if err := o.check(); err != nil {
-		return nil, nil, usageError{err}
+		return nil, usageError{err}
 	}
-	return o, fs.Args(), nil
+	return fs.Args(), nil
 }
 
 // normalize rewrites each flag whose name differs from a declared one only in '-' and
@@ -345,6 +357,8 @@ func (o *options) check() error {
 		return errors.New("-es-user and -es-api-key-file are both set; keep one")
 	case (o.ESUser == "") != (o.ESPasswordFile == ""):
 		return errors.New("-es-user and -es-password-file belong together; set both or neither")
+	case o.SpoolReplay < 0:
+		return fmt.Errorf("-spool-replay is %v; it is a time, or 0 for none", o.SpoolReplay)
 	case o.SpoolBudget < 1<<20:
 		return fmt.Errorf("-spool-budget is %v; the smallest is 1MiB", o.SpoolBudget)
 	}
@@ -380,13 +394,17 @@ func printOptions(fs *flag.FlagSet, w io.Writer) {
 			without = append(without, "-"+f.Name)
 			return
 		}
-		fmt.Fprintf(w, "  -%s (%s)\n    \t%s", f.Name, envName(f.Name), f.Usage)
-		if f.DefValue != "" && !strings.Contains(f.Usage, "(default") {
-			fmt.Fprintf(w, " (default %s)", f.DefValue)
-		}
-		fmt.Fprintln(w)
+		printOption(f, w)
 	})
 	fmt.Fprintf(w, "\nAccepted for cAdvisor's sake, without effect: %s\n", strings.Join(without, " "))
+}
+
+func printOption(f *flag.Flag, w io.Writer) {
+	fmt.Fprintf(w, "  -%s (%s)\n    \t%s", f.Name, envName(f.Name), f.Usage)
+	if f.DefValue != "" && !strings.Contains(f.Usage, "(default") {
+		fmt.Fprintf(w, " (default %s)", f.DefValue)
+	}
+	fmt.Fprintln(w)
 }
 
 // byteSize is a number of bytes that can be written with a unit.

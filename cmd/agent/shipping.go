@@ -15,6 +15,7 @@ func (o *options) shipper(log *zap.Logger) shipper.Options {
 	out := shipper.Options{
 		SpoolDir:       o.SpoolDir,
 		SpoolBytes:     int64(o.SpoolBudget),
+		Replay:         o.SpoolReplay,
 		IndexPrefix:    o.ESIndex,
 		Username:       o.ESUser,
 		PasswordFile:   o.ESPasswordFile,
@@ -25,6 +26,9 @@ func (o *options) shipper(log *zap.Logger) shipper.Options {
 		Encoder:        o.encoder(o.ShipInterval),
 		Version:        versionString(),
 		Log:            log.Named("shipper"),
+	}
+	if o.SpoolReplay == 0 {
+		out.Replay = -1 // the zero value is the default there
 	}
 	if o.StorageDriver == "elasticsearch" {
 		out.Addresses = strings.Split(o.ESHost, ",")

@@ -62,6 +62,7 @@ func (s *state) health() web.Health {
 // delivery says how far the documents are, and adds what is in the way to the problems.
 func (s *state) delivery(h *web.Health) any {
 	d := s.shipper.Stats()
+	h.Notes = append(h.Notes, d.Remarks...)
 	if d.Trouble != "" {
 		h.Problems = append(h.Problems, fmt.Sprintf("Documents wait since %s: %s", d.TroubleSince.UTC().Format(time.RFC3339), d.Trouble))
 	}
@@ -80,7 +81,8 @@ func (s *state) delivery(h *web.Health) any {
 	delivery := map[string]any{
 		"to": s.options.destination(), "epoch": fmt.Sprintf("%016x", d.Epoch), "sampled": d.Sampled, "found": d.Found, "indexed": d.Indexed,
 		"pending": d.Pending, "dead": d.Dead, "dropped": d.Dropped,
-		"spool_bytes": d.SpoolBytes, "memory_bytes": d.MemoryBytes,
+		"replayed": d.Replayed, "restored": d.Restored,
+		"spool_bytes": d.SpoolBytes, "acked_bytes": d.AckedBytes, "memory_bytes": d.MemoryBytes,
 	}
 	if !d.Oldest.IsZero() {
 		delivery["oldest"] = d.Oldest
@@ -204,6 +206,8 @@ func deliveryFamilies(d shipper.Stats) []web.Family {
 		counter("swarmgauge_documents_duplicate_total", "Documents that were there from an attempt whose answer was lost.", float64(d.DuplicatesExpected)),
 		counter("swarmgauge_documents_collided_total", "Documents whose _id another document had; always a fault.", float64(d.DuplicatesUnexpected)),
 		counter("swarmgauge_documents_failure_store_total", "Documents that Elasticsearch took into its failure store instead of the index; they are among the indexed.", float64(d.FailureStore)),
+		counter("swarmgauge_documents_replayed_total", "Documents delivered once more because \"agent replay\" asked for it; in no other count.", float64(d.Replayed)),
+		counter("swarmgauge_documents_restored_total", "Documents among those replayed that Elasticsearch no longer had.", float64(d.Restored)),
 		counter("swarmgauge_gap_documents_indexed_total", "Gap documents that Elasticsearch has.", float64(d.GapsIndexed)),
 		gauge("swarmgauge_documents_pending", "Documents on their way.", float64(d.Pending)),
 		counter("swarmgauge_batches_total", "Batches made.", float64(d.Batches)),
@@ -211,6 +215,7 @@ func deliveryFamilies(d shipper.Stats) []web.Family {
 		counter("swarmgauge_bulk_retries_total", "Attempts after which a batch was kept.", float64(d.Retried)),
 		gauge("swarmgauge_spool_batches", "Batches on disk.", float64(d.SpoolBatches)),
 		gauge("swarmgauge_spool_bytes", "Disk space of the batches on disk.", float64(d.SpoolBytes)),
+		gauge("swarmgauge_spool_acked_bytes", "Disk space of delivered batches that are kept for a replay.", float64(d.AckedBytes)),
 		gauge("swarmgauge_spool_memory_bytes", "Batches in memory because the disk fails.", float64(d.MemoryBytes)),
 		gauge("swarmgauge_spool_oldest_seconds", "Age of the oldest batch that waits, 0 when none does.", oldest),
 		gauge("swarmgauge_delivery_degraded", "1 while something is in the way of delivery; /healthz?details says what.", degraded),

@@ -7,6 +7,7 @@ import (
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha512"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -41,9 +42,11 @@ func ElasticsearchVersions() []string { return []string{Elasticsearch8, Elastics
 type ElasticsearchConfig struct {
 	Version string     // Elasticsearch8 where empty
 	Addr    netip.Addr // to listen on; 127.0.0.1 where invalid. Containers reach [Engine.Gateway]
-	// Users turn security on, without TLS. The first one is the superuser that
+	// Users turn security on. The first one is the superuser that
 	// [ElasticsearchServer.Do] acts as; its Roles are ignored.
 	Users []ElasticsearchUser
+	// Certificate and Key, in PEM, turn TLS on, where there are Users.
+	Certificate, Key []byte
 	// Roles is the content of config/roles.yml, for the roles of Users.
 	Roles string
 	// Settings are further lines of elasticsearch.yml, by name. The stripped
@@ -66,6 +69,7 @@ type ElasticsearchServer struct {
 	dir    string // the unpacked server with its config, data and logs
 	port   int
 	daemon *daemon // nil before the first start
+	client http.Client
 }
 
 const (
@@ -145,7 +149,11 @@ func StartElasticsearch(ctx context.Context, c ElasticsearchConfig) (s *Elastics
 	if !c.Addr.IsValid() {
 		c.Addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	s = &ElasticsearchServer{config: c}
+	c.Users = slices.Clone(c.Users) // SetPassword changes them
+	s = &ElasticsearchServer{config: c, client: http.Client{Transport: &http.Transport{
+		// It asks the server that was started here, whatever its certificate says.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}}
 	home, err := elasticsearchHome(c.Version).get(ctx)
 	if err != nil {
 		return nil, err
@@ -207,8 +215,12 @@ func (s *ElasticsearchServer) configure() error {
 		settings["xpack.security.autoconfiguration.enabled"] = "false"
 	}
 	if len(s.config.Users) > 0 {
-		settings["xpack.security.http.ssl.enabled"] = "false"
+		settings["xpack.security.http.ssl.enabled"] = strconv.FormatBool(s.encrypted())
 		settings["xpack.security.authc.realms.file.lab.order"] = "0"
+	}
+	if s.encrypted() {
+		settings["xpack.security.http.ssl.certificate"] = certificateFile
+		settings["xpack.security.http.ssl.key"] = keyFile
 	}
 	maps.Copy(settings, s.config.Settings)
 	var yml strings.Builder
@@ -226,6 +238,10 @@ func (s *ElasticsearchServer) configure() error {
 		write("users_roles", memberships)
 		write("roles.yml", s.config.Roles)
 	}
+	if s.encrypted() {
+		write(certificateFile, string(s.config.Certificate))
+		write(keyFile, string(s.config.Key))
+	}
 	if err != nil || os.Getuid() != 0 {
 		return err
 	}
@@ -235,6 +251,41 @@ func (s *ElasticsearchServer) configure() error {
 		}
 		return os.Lchown(path, nobody, nobody)
 	})
+}
+
+// The files of the server's certificate, in its folder config.
+const (
+	certificateFile = "http.crt"
+	keyFile         = "http.key"
+)
+
+func (s *ElasticsearchServer) encrypted() bool { return len(s.config.Certificate) > 0 }
+
+// SetCertificate gives the running server another certificate, both in PEM. It has it with
+// its next look at the files, which resource.reload.interval.high spaces (5 s).
+func (s *ElasticsearchServer) SetCertificate(certificate, key []byte) error {
+	s.config.Certificate, s.config.Key = certificate, key
+	return errors.Join(s.replace(keyFile, string(key)), s.replace(certificateFile, string(certificate)))
+}
+
+// SetPassword gives one of the server's users another password, as SetCertificate.
+func (s *ElasticsearchServer) SetPassword(user, password string) error {
+	for i := range s.config.Users {
+		if s.config.Users[i].Name == user {
+			s.config.Users[i].Password = password
+		}
+	}
+	users, _, err := fileRealm(s.config.Users)
+	return errors.Join(err, s.replace("users", users))
+}
+
+// replace changes a file of the running server's configuration in one step.
+func (s *ElasticsearchServer) replace(name, content string) error {
+	path := filepath.Join(s.dir, "config", name)
+	if err := os.WriteFile(path+".new", []byte(content), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // fileRealm returns the files users (name:hash) and users_roles (role:names) of
@@ -339,16 +390,21 @@ func (s *ElasticsearchServer) Close() error {
 	if s.daemon != nil {
 		err = s.daemon.kill()
 	}
+	s.client.CloseIdleConnections()
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
 // Config returns what the server was made with.
 func (s *ElasticsearchServer) Config() ElasticsearchConfig { return s.config }
 
-// URL returns the server's address as http://host:port, which it keeps over
+// URL returns the server's address as http://host:port, or https://, which it keeps over
 // Stop and Start.
 func (s *ElasticsearchServer) URL() string {
-	return "http://" + net.JoinHostPort(s.config.Addr.String(), strconv.Itoa(s.port))
+	scheme := "http://"
+	if s.encrypted() {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(s.config.Addr.String(), strconv.Itoa(s.port))
 }
 
 // A StatusError is an HTTP answer that isn't a success.
@@ -385,7 +441,7 @@ func (s *ElasticsearchServer) Do(ctx context.Context, method, path string, body 
 	if len(s.config.Users) > 0 {
 		req.SetBasicAuth(s.config.Users[0].Name, s.config.Users[0].Password)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
