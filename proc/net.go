@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/swarmgauge/swarmgauge/hang"
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
@@ -21,6 +22,7 @@ import (
 // and open it anew now and then.
 type Net struct {
 	fd        int
+	quick     bool   // it is the kernel's
 	path      string // of net/dev, for errors
 	namespace uint64
 	forget    metric.Set
@@ -57,7 +59,7 @@ func (fs *FS) OpenNet(pid int) (*Net, error) {
 	if err != nil {
 		return nil, goneOr(err)
 	}
-	n := &Net{fd: fd, path: fs.path(name), buf: make([]byte, 0, netBuffer)}
+	n := &Net{fd: fd, quick: !hang.May(fd), path: fs.path(name), buf: make([]byte, 0, netBuffer)}
 	for _, column := range interfaceIDs {
 		n.forget.Add(column.id)
 	}
@@ -96,12 +98,14 @@ const maxLine = 512
 // one more, in the page and in the buffer, the first read has brought all of them. Of that
 // one Go's scheduler isn't told, for the reason that package cgroup gives.
 func (n *Net) load() (err error) {
-	buf := n.buf[:cap(n.buf)]
-	got, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(n.fd),
-		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
-	if errno == 0 && int(got)+maxLine <= min(len(buf), pageSize) {
-		n.buf = buf[:got]
-		return nil
+	if n.quick {
+		buf := n.buf[:cap(n.buf)]
+		got, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(n.fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
+		if errno == 0 && int(got)+maxLine <= min(len(buf), pageSize) {
+			n.buf = buf[:got]
+			return nil
+		}
 	}
 	n.buf, err = readAll(n.fd, n.buf)
 	return err
