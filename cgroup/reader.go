@@ -248,7 +248,7 @@ func (r *Reader) quiet(s *metric.Sample) bool {
 	usage, ok2 := s.Get(metric.MemoryUsage)
 	dirty, _ := s.Get(metric.MemoryDirty)
 	writeback, _ := s.Get(metric.MemoryWriteback)
-	if !ok1 || !ok2 || cpu != r.cpu || usage != r.usage || dirty > 0 || writeback > 0 {
+	if !ok1 || !ok2 || cpu != r.cpu || usage != r.usage || dirty > 0 || writeback > 0 || s.Time < r.since {
 		r.cpu, r.usage, r.since = cpu, usage, s.Time
 		return false
 	}

@@ -107,6 +107,7 @@ type Collector struct {
 	buried     []Killed
 	storageSet metric.Set // the numbers of a container's files; immutable
 	detailSet  metric.Set // those of its processes; immutable
+	clocks     func() clocks
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
@@ -119,6 +120,8 @@ type Collector struct {
 	rescan   time.Time                              // when the tree is listed anew
 	rescans  uint64
 	lastWalk int64
+	began    time.Time // when the sweep began
+	wall     int64     // the same on the wall clock, in nanoseconds since the Unix epoch
 	stats    counters
 }
 
@@ -150,6 +153,7 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		ended:      make(chan struct{}),
 		storageSet: storageSet(),
 		detailSet:  detailSet(),
+		clocks:     readClocks,
 	}, nil
 }
 
@@ -161,21 +165,41 @@ func (c *Collector) Run(ctx context.Context) error {
 	defer c.close()
 	defer close(c.ended)
 
-	clock := newSchedule(c.o.Interval)
+	clock := newSchedule(c.o.Interval, c.clocks)
 	defer clock.stop()
 	for {
-		slot, missed, err := clock.wait(ctx, c.asks)
+		w, err := clock.wait(ctx, c.asks)
 		if err != nil {
 			c.handOver(everything)
 			return nil
 		}
-		c.miss(metric.MissedStopped, slot-missed*int64(c.o.Interval), missed)
+		c.woken(&w)
 		c.stats.late(clock.late())
-		c.sweep(slot)
+		c.sweep(w.slot)
 		took, missed := clock.done()
-		c.miss(metric.MissedOverrun, slot+int64(c.o.Interval), missed)
+		c.miss(metric.MissedOverrun, w.slot+int64(c.o.Interval), missed)
 		c.stats.swept(took)
 	}
+}
+
+// woken takes what happened to the clocks since the last sweep.
+func (c *Collector) woken(w *wake) {
+	interval := int64(c.o.Interval)
+	c.miss(metric.MissedSuspended, w.slot-(w.stopped+w.suspended)*interval, w.suspended)
+	c.miss(metric.MissedStopped, w.slot-w.stopped*interval, w.stopped)
+	if by := w.stepped + w.asleep; by != 0 {
+		c.shift(by)
+	}
+	if w.stepped == 0 {
+		return
+	}
+	c.o.Log.Warn("The wall clock was set. Documents have the times that it shows.", zap.Duration("by", w.stepped))
+	root := &metric.Container{Path: metric.Root}
+	if t := c.byPath[metric.Root]; t != nil {
+		root = t.container
+	}
+	c.o.Sink.PutEvent(c.node, &metric.Event{Time: time.Now(), Action: metric.ClockStep, Container: root, Step: w.stepped})
+	c.stats.events.Add(1)
 }
 
 // miss notes that n sweeps were not made, from the one of the slot first on.
@@ -224,6 +248,7 @@ func (c *Collector) Once(ctx context.Context) error {
 
 // sweep reads every target once. The slot is in nanoseconds since the Unix epoch.
 func (c *Collector) sweep(slot int64) {
+	c.began, c.wall = time.Now(), c.clocks().wall
 	c.answers()
 	interval := c.intervalEnd(slot)
 	windowEnds := slot == interval
@@ -257,6 +282,10 @@ func (c *Collector) sweep(slot int64) {
 	}
 }
 
+// now returns the time in nanoseconds since the Unix epoch. A clock that is set during a
+// sweep is so for the next one: the times within one have to fit together.
+func (c *Collector) now() int64 { return c.wall + int64(time.Since(c.began)) }
+
 // walk finds the cgroups that came and went since the last sweep.
 func (c *Collector) walk() {
 	now := time.Now()
@@ -272,7 +301,7 @@ func (c *Collector) walk() {
 		c.o.Log.Warn("The cgroup tree can't be listed: new containers are not seen. Mount the host's /sys/fs/cgroup read-only.", zap.Error(err))
 		return
 	}
-	c.walked, c.lastWalk = true, now.UnixNano()
+	c.walked, c.lastWalk = true, c.now()
 	if rescan {
 		for i := 0; i < len(c.targets); {
 			if t := c.targets[i]; t.scanned != c.rescans {
