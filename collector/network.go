@@ -43,7 +43,7 @@ func (c *Collector) openNet(t *target) {
 	if pid == 0 {
 		return
 	}
-	net, err := c.o.Proc.OpenNet(pid)
+	net, err := c.o.Proc.OpenNet(pid, t.container.ID)
 	if err != nil {
 		return
 	}

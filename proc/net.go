@@ -51,15 +51,21 @@ var interfaceIDs = [...]struct {
 // netColumns is how many columns of net/dev have to be there.
 const netColumns = 12
 
-// OpenNet opens the network namespace of the process pid. The error is ErrGone if there is
-// no such process.
-func (fs *FS) OpenNet(pid int) (*Net, error) {
-	name := pidDir(pid) + "/net/dev"
-	fd, err := fs.open(name, unix.O_RDONLY)
+// OpenNet opens the network namespace of the process pid of the container with that id; ""
+// is any process. The error is ErrGone if there is no such process, as when the number is
+// another one's by now.
+func (fs *FS) OpenNet(pid int, id string) (*Net, error) {
+	dir, err := fs.openProcess(pid, id)
 	if err != nil {
-		return nil, goneOr(err)
+		return nil, err
 	}
-	n := &Net{fd: fd, quick: !hang.May(fd), path: fs.path(name), buf: make([]byte, 0, netBuffer)}
+	defer unix.Close(dir)
+	path := fs.path(pidDir(pid) + "/net/dev")
+	fd, err := openat(dir, "net/dev", unix.O_RDONLY)
+	if err != nil {
+		return nil, goneOr(&os.PathError{Op: "open", Path: path, Err: err})
+	}
+	n := &Net{fd: fd, quick: !hang.May(fd), path: path, buf: make([]byte, 0, netBuffer)}
 	for _, column := range interfaceIDs {
 		n.forget.Add(column.id)
 	}

@@ -614,3 +614,115 @@ func TestC05DeadNetworkFilesystem(t *testing.T) {
 	row.Result("a FUSE filesystem (fuse.sshfs, in place of NFS) that answers nothing: %d requests in %v, %.0f slots missed, %d documents of other filesystems",
 		after-before, span, missed, len(filesystems))
 }
+
+// reusing runs in a PID namespace with 400 numbers, which two shells use up and use again a
+// few times a second. Beside them containers begin and end, each with a network of its own
+// whose only interface has the container's name: the other end of it has a name that the
+// agent leaves out.
+const reusing = `
+echo 400 > /proc/sys/kernel/pid_max || exit 99
+storm() { while :; do /bin/true; done; }
+storm & storm &
+"$AGENT" "$@" &
+agent=$!
+container() {
+	while :; do
+		for dir in $DIRS; do mkdir $dir/$2; done
+		unshare --net sh -c '
+			for dir in $DIRS; do echo $$ > $dir/$1/cgroup.procs; done
+			ip link add $0 type veth peer name lo$0
+			exec sleep 0.4' $1 $2
+		for dir in $DIRS; do
+			until rmdir $dir/$2 2> /dev/null; do sleep 0.01; done
+		done
+	done
+}
+i=0
+for id in $IDS; do
+	container own$i $id 2> /dev/null &
+	i=$((i + 1))
+done
+wait $agent
+`
+
+// Process ids are used again while containers are measured by them. Where a kernel has one
+// limit of ids for all (before Linux 6.14), this would take a machine to be thrown away.
+func TestC02ProcessIDsUsedAgain(t *testing.T) {
+	row := faults.Start(t, "C2")
+	span := 10 * time.Second
+	if row.Full() {
+		span = 10 * time.Minute
+	}
+	lab.Tool(t, "unshare", "util-linux")
+	lab.Tool(t, "ip", "iproute2")
+	before, err := os.ReadFile("/proc/sys/kernel/pid_max")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", "echo 400 > /proc/sys/kernel/pid_max && cat /proc/sys/kernel/pid_max").CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "400" {
+		t.Skipf("SKIPPED, needs root and a kernel with a limit of process ids for each namespace (Linux 6.14): %v %s", err, out)
+	}
+	if after, _ := os.ReadFile("/proc/sys/kernel/pid_max"); string(after) != string(before) {
+		os.WriteFile("/proc/sys/kernel/pid_max", before, 0)
+		t.Skip("SKIPPED, this kernel has one limit of process ids for all namespaces: run it on Linux 6.14")
+	}
+	b := newBurrow(t, "swarmgaugereuse"+strconv.Itoa(os.Getpid()))
+	const containers = 8
+	own := map[string]string{} // interface by id
+	var ids []string
+	for n := range containers {
+		ids = append(ids, containerID(n))
+		own[containerID(n)] = "own" + strconv.Itoa(n)
+	}
+	agent, _ := realAgent(t, "-housekeeping_interval=100ms", "-ship-interval=100ms", "-enable_metrics=cpu,memory,network,process,sched,tcp,udp")
+	cmd := exec.Command("unshare", append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", reusing, "sh"}, agent.Args[1:]...)...)
+	cmd.Env = append(os.Environ(), "AGENT="+agent.Path, "DIRS="+strings.Join(b.dirs, " "), "IDS="+strings.Join(ids, " "))
+	p := startPrinter(t, cmd)
+	var samples, foreign, instances int
+	seen := map[string]bool{}
+	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		for _, d := range p.take() {
+			name := own[d.text("container.id")]
+			if name == "" || d.dataset() != "container" {
+				continue
+			}
+			if instance := d.text("container.instance"); !seen[instance] {
+				seen[instance] = true
+				instances++
+			}
+			for _, found := range d.interfaces() {
+				if found == name {
+					samples++
+				} else {
+					foreign++
+					t.Errorf("container %.12s has the interface %s of somebody else, not %s", d.text("container.id"), found, name)
+				}
+			}
+		}
+	}
+	// Ending it ends the first process of the namespace, and that all others.
+	cmd.Process.Kill()
+	p.stop()
+	for _, id := range ids {
+		waitFor(t, 10*time.Second, "the container to end", func() error { return b.remove(id) })
+	}
+	if samples < containers || instances < containers*int(span.Seconds())/5 {
+		t.Errorf("%d interfaces of %d containers were seen", samples, instances)
+	}
+	row.Result("%d containers in %v, 400 process ids for them and two storms of processes: %d samples with the network of their own, %d with somebody else's",
+		instances, span, samples, foreign)
+}
+
+// interfaces returns the names of the interfaces in a container's document.
+func (d document) interfaces() (names []string) {
+	stats, _ := d["container_stats"].(map[string]any)
+	network, _ := stats["network"].(map[string]any)
+	list, _ := network["interfaces"].([]any)
+	for _, one := range list {
+		if one, ok := one.(map[string]any); ok {
+			name, _ := one["name"].(string)
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -182,8 +182,8 @@ func TestUnifiedKernelBare(t *testing.T) {
 	t.Run("clock", func(t *testing.T) { checkClock(t, r) })
 }
 
-// checkClock checks what an agent said while the clock was set forward and back, and the
-// machine suspended: with injected clocks, package collector's TestC08 does more of it.
+// checkClock checks what an agent said while the clock was set forward and back. With
+// injected clocks, package collector's TestC08 does more of it.
 func checkClock(t *testing.T, r report) {
 	documents := r.documents(t, "clock documents")
 	var steps []float64
@@ -202,12 +202,7 @@ func checkClock(t *testing.T, r report) {
 		}
 		windows, seconds = windows+1, seconds+long
 	}
-	gaps := selected(documents, func(d document) bool { return d.dataset() == "gap" && d.text("gap.reason") == "suspended" })
-	suspended := strings.Contains(r.section(t, "suspended"), "yes")
-	if missed := sum(gaps, "gap.sweeps"); len(gaps) > 1 || suspended != (len(gaps) == 1) || suspended && (missed < 1 || missed > 60) {
-		t.Errorf("suspended is %v, told are %d gaps of %v sweeps", suspended, len(gaps), missed)
-	}
-	t.Logf("steps of %v s, %.0f windows of %.1f s together, suspended: %v, told as a gap of %v sweeps", steps, windows, seconds, suspended, sum(gaps, "gap.sweeps"))
+	t.Logf("steps of %v s, %.0f windows of %.1f s together", steps, windows, seconds)
 }
 
 // TestUnifiedKernelSystemdDocker measures Docker's containers on the platform that most
