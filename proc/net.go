@@ -91,6 +91,9 @@ func (n *Net) Read(s *metric.Sample) error {
 	if err := n.load(); err != nil {
 		return &os.PathError{Op: "read", Path: n.path, Err: err}
 	}
+	if len(n.buf) == 0 {
+		return fmt.Errorf("%s is empty", n.path)
+	}
 	if bad := parseNetDev(n.buf, s); bad != nil {
 		return fmt.Errorf("%s: can't make sense of %q", n.path, clip(bad))
 	}
