@@ -81,6 +81,10 @@ type Options struct {
 	// NoRootStats measures nothing of the node itself, which is still there by name:
 	// cAdvisor's -disable_root_cgroup_stats.
 	NoRootStats bool
+	// MaxNetworks is how many containers' networks may be kept open, each of which takes a
+	// descriptor; further ones have no network numbers. 0 is no limit, a negative number
+	// none.
+	MaxNetworks int
 	// Occurrences takes what happens to cgroups; nil for none.
 	Occurrences *Occurrences
 }
@@ -103,6 +107,7 @@ type Collector struct {
 	sampled    chan struct{} // closed after the first sweep
 	ended      chan struct{} // closed when the loop has ended
 	filesystem metric.Sample // rows of the newest measurement
+	networks   int           // that are open
 	kills      []killed      // of this sweep
 	buried     []Killed
 	storageSet metric.Set // the numbers of a container's files; immutable

@@ -192,6 +192,9 @@ func (c *Collector) end(t *target) {
 	if t.reads > 0 { // if not in this window: that it was the last has to be told
 		c.put(t)
 	}
+	if t.net != nil {
+		c.networks--
+	}
 	t.close()
 	for i := range c.targets {
 		if c.targets[i] == t {

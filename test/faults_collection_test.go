@@ -726,3 +726,71 @@ func (d document) interfaces() (names []string) {
 	}
 	return names
 }
+
+// The agent may open 64 files, have 16 threads, or use little memory: it measures all
+// containers, and says what it lacks.
+func TestC11Limits(t *testing.T) {
+	row := faults.Start(t, "C11")
+	const number = 60
+	span := 3 * time.Second
+	if row.Full() {
+		span = 5 * time.Minute
+	}
+	b := newBurrow(t, "swarmgaugelimits"+strconv.Itoa(os.Getpid()))
+	t.Cleanup(func() {
+		for n := range number {
+			if err := b.remove(containerID(n)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for n := range number {
+		if _, err := b.make(containerID(n), 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const own = "agent"
+	if _, err := b.make(own, 16); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.remove(own) })
+	for _, dir := range b.dirs { // of processes alone
+		os.WriteFile(filepath.Join(dir, own, "memory.limit_in_bytes"), []byte("-1"), 0)
+		os.WriteFile(filepath.Join(dir, own, "memory.max"), []byte("max"), 0)
+	}
+	var results []string
+	// f runs the agent by a shell that limits itself first.
+	f := func(name, limit, note string) {
+		t.Helper()
+		agent, url := realAgent(t)
+		cmd := exec.Command("sh", append([]string{"-c", limit + ` && exec "$0" "$@"`, agent.Path}, agent.Args[1:]...)...)
+		cmd.Env = append(os.Environ(), "DIRS="+strings.Join(b.dirs, " "))
+		p := startPrinter(t, cmd)
+		for range 5 { // scrapes want descriptors and threads, too
+			metricAt(t, url, "swarmgauge_sweeps_total")
+		}
+		began := time.Now()
+		time.Sleep(span)
+		measured := map[string]int{}
+		for _, d := range p.find(func(d document) bool { return d.time().After(began) && strings.HasPrefix(d.text("container.id"), "fa0175") }) {
+			if _, ok := d.number("container.memory.usage_bytes"); ok {
+				measured[d.text("container.id")]++
+			}
+		}
+		if len(measured) < number {
+			t.Errorf("%s: %d of %d containers are measured", name, len(measured), number)
+		}
+		health := healthAt(t, url)
+		said := strings.Join(append(health.Problems, health.Notes...), "\n")
+		if !strings.Contains(said, note) {
+			t.Errorf("%s: nothing says %q in %q", name, note, said)
+		}
+		results = append(results, fmt.Sprintf("%s: %d of %d containers, %d files open, %d threads, %d MiB", name, len(measured), number,
+			descriptors(t, cmd.Process.Pid), threads(t, cmd.Process.Pid), memoryOf(t, cmd.Process.Pid)/megabyte))
+		p.stop()
+	}
+	f("64 files", "ulimit -n 64", "the budget of 0 descriptors is used up")
+	f("16 threads", "for dir in $DIRS; do echo $$ > $dir/"+own+"/cgroup.procs; done", "")
+	f("GOMEMLIMIT of 8 MiB", "export GOMEMLIMIT=8MiB", "")
+	row.Result("%s", strings.Join(results, "; "))
+}

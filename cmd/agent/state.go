@@ -45,6 +45,9 @@ func (s *state) health() web.Health {
 	if hung := s.parts.cgroups.Hung() + s.parts.host.Hung(); hung > 0 {
 		h.Problems = append(h.Problems, fmt.Sprintf("%d reads hang: something else than the kernel answers for files of %s or %s, such as a FUSE server (lxcfs) that has stopped; what these files tell is missing.", hung, s.options.ProcRoot, s.options.CgroupRoot))
 	}
+	if loop.NetworksRefused > 0 {
+		h.Notes = append(h.Notes, "some containers have no network numbers, because the limit of open files is too low: raise it (ulimit -n)")
+	}
 	h.Collection = map[string]any{
 		"cgroup": s.parts.cgroups.Mode().String(), "containers": loop.Targets,
 		"samples": loop.Samples, "sweeps": loop.Sweeps, "missed_slots": loop.Missed,
