@@ -2,6 +2,9 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -14,8 +17,10 @@ import (
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/cgroup"
+	dockerfiles "github.com/swarmgauge/swarmgauge/docker" // there is a function docker here
 	"github.com/swarmgauge/swarmgauge/metric"
 	"github.com/swarmgauge/swarmgauge/proc"
+	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/test/faults"
 )
 
@@ -256,4 +261,178 @@ func filesOfNumbers(t testing.TB, f *fixture) (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+var updateTrees = flag.Bool("update", false, "rewrite testdata/trees")
+
+// A treeShape is how a distribution mounts cgroups, and where an engine puts its containers.
+// The files in it are captured; where the mounts are made after documentation it says so.
+type treeShape struct {
+	name     string
+	captured bool
+	golden   string   // whose document comes out
+	mounts   []string // pairs of a directory and a filesystem, as fixture.mounts takes them
+	path     string   // of the container, with ID for its id
+}
+
+var treeShapes = []treeShape{
+	{"v1, one mount a controller (Linux 6.18)", true, "v1", []string{
+		"cg/cpu", "cgroup cpu", "cg/cpuacct", "cgroup cpuacct", "cg/memory", "cgroup memory", "cg/blkio", "cgroup blkio", "cg/pids", "cgroup pids", "cg/cpuset", "cgroup cpuset"},
+		"/docker/ID"},
+	{"hybrid (the same with cgroup2)", true, "hybrid", []string{
+		"cg/cpu", "cgroup cpu", "cg/cpuacct", "cgroup cpuacct", "cg/memory", "cgroup memory", "cg/blkio", "cgroup blkio", "cg/pids", "cgroup pids", "cg/cpuset", "cgroup cpuset",
+		"cg/systemd", "cgroup name=systemd", "cg/unified", "cgroup2 nsdelegate"},
+		"/docker/ID"},
+	{"hybrid of systemd: Debian 10, Ubuntu 18.04 and 20.04", false, "hybrid", []string{
+		"cg/unified", "cgroup2 nsdelegate", "cg/systemd", "cgroup xattr,name=systemd", "cg/cpu,cpuacct", "cgroup cpu,cpuacct", "cg/net_cls,net_prio", "cgroup net_cls,net_prio",
+		"cg/cpuset", "cgroup cpuset", "cg/memory", "cgroup memory", "cg/pids", "cgroup pids", "cg/blkio", "cgroup blkio", "cg/perf_event", "cgroup perf_event"},
+		"/docker/ID"},
+	{"v1 of systemd, systemd driver: CentOS 7, RHEL 7", false, "v1", []string{
+		"cg/systemd", "cgroup xattr,release_agent=/usr/lib/systemd/systemd-cgroups-agent,name=systemd", "cg/cpu,cpuacct", "cgroup cpuacct,cpu", "cg/blkio", "cgroup blkio",
+		"cg/memory", "cgroup memory", "cg/pids", "cgroup pids", "cg/cpuset", "cgroup cpuset", "cg/net_cls,net_prio", "cgroup net_prio,net_cls"},
+		"/system.slice/docker-ID.scope"},
+	{"v1 of systemd, cgroupfs driver: Amazon Linux 2, RHEL 8", false, "v1", []string{
+		"cg/systemd", "cgroup xattr,name=systemd", "cg/blkio", "cgroup blkio", "cg/cpu,cpuacct", "cgroup cpu,cpuacct", "cg/memory", "cgroup memory", "cg/pids", "cgroup pids", "cg/cpuset", "cgroup cpuset"},
+		"/docker/ID"},
+	{"hybrid of OpenRC: Alpine to 3.18, Gentoo", false, "hybrid", []string{
+		"cg/openrc", "cgroup release_agent=/lib/rc/sh/cgroup-release-agent.sh,name=openrc", "cg/unified", "cgroup2 nsdelegate", "cg/cpuset", "cgroup cpuset", "cg/cpu", "cgroup cpu",
+		"cg/cpuacct", "cgroup cpuacct", "cg/blkio", "cgroup blkio", "cg/memory", "cgroup memory", "cg/pids", "cgroup pids"},
+		"/docker/ID"},
+	{"v2, systemd driver: Debian 12 (and 11, Ubuntu from 22.04, Fedora from 31, RHEL 9)", true, "v2", []string{"cg", "cgroup2 nsdelegate,memory_recursiveprot"},
+		"/system.slice/docker-ID.scope"},
+	{"v2, cgroupfs driver: Alpine from 3.19", false, "v2", []string{"cg", "cgroup2 nsdelegate"}, "/docker/ID"},
+	{"v2, a parent of the operator's", false, "v2", []string{"cg", "cgroup2 nsdelegate"}, "/swarm.slice/swarm-shop.slice/docker-ID.scope"},
+	{"v2, Docker in Docker", false, "v2", []string{"cg", "cgroup2 nsdelegate"}, "/docker/" + strings.Repeat("0123456789abcdef", 4) + "/docker/ID"},
+	{"v2, rootless", false, "v2", []string{"cg", "cgroup2 nsdelegate"}, "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope"},
+	{"v2, Podman", false, "v2", []string{"cg", "cgroup2 nsdelegate"}, "/machine.slice/libpod-ID.scope"},
+} // immutable
+
+// make makes the tree, with the container at path.
+func (s *treeShape) make(t testing.TB, path string) *fixture {
+	t.Helper()
+	machine := "linux-6.18-cgroup-v1"
+	if s.golden == "v2" {
+		machine = "linux-6.1-cgroup-v2"
+	}
+	f := newFixture(t, machine)
+	f.mounts(f.root, s.mounts...)
+	for i := 0; i < len(s.mounts); i += 2 {
+		dir := s.mounts[i]
+		_, options, _ := strings.Cut(s.mounts[i+1], " ")
+		switch {
+		case s.golden == "v2":
+			f.copy("../cgroup/testdata/v2/root", dir)
+			f.copy("../cgroup/testdata/v2/load", dir+path)
+		case strings.HasPrefix(s.mounts[i+1], "cgroup2"):
+			f.copy("../cgroup/testdata/v1/unified", dir+path)
+			f.copy("../cgroup/testdata/v1/unified", dir)
+			f.write(dir+"/cgroup.controllers", "hugetlb\n")
+			if err := os.Remove(f.path(dir + "/cgroup.events")); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			f.write(dir+"/release_agent", "")
+			f.write(dir+"/cgroup.procs", "1\n")
+			for controller := range strings.SplitSeq(options, ",") {
+				from := "../cgroup/testdata/v1/" + controller
+				if _, err := os.Stat(from); err == nil { // others than ours have no numbers
+					f.copy(from, dir+path)
+				}
+			}
+			f.write(dir+path+"/cgroup.procs", "4711\n")
+		}
+	}
+	return f
+}
+
+// The same cgroup makes the same document, whatever the distribution and the engine's driver
+// make of the tree. Kernels that really have these trees are in virtual machines: see
+// TestUnifiedKernelPackages, TestUnifiedKernelBare and TestUnifiedKernelSystemdDocker.
+func TestC06TreesOfAllKinds(t *testing.T) {
+	row := faults.Start(t, "C6")
+	engine, err := dockerfiles.New(dockerfiles.Options{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	captured, numbers := 0, 0
+	for i := range treeShapes {
+		s := &treeShapes[i]
+		id := containerID(1)
+		path := strings.ReplaceAll(s.path, "ID", id)
+		f := s.make(t, path)
+		h, err := cgroup.Open(cgroup.Options{ProcRoot: f.path("proc"), CgroupRoot: f.path("cg")})
+		if err != nil {
+			t.Errorf("%s: %v", s.name, err)
+			continue
+		}
+		defer h.Close()
+		if h.Mode().String() != s.golden {
+			t.Errorf("%s is taken for %v", s.name, h.Mode())
+		}
+		tree := h.NewTree()
+		defer tree.Close()
+		found := 0
+		err = tree.Update(func(at string, _ uint64) {
+			if _, got, ok := engine.Recognize(at); ok && got == id {
+				found++
+				if at != path {
+					t.Errorf("%s: the container is at %s, want %s", s.name, at, path)
+				}
+			}
+		}, func(string) {})
+		if err != nil || found != 1 {
+			t.Errorf("%s: %d containers found, %v", s.name, found, err)
+			continue
+		}
+		document := documentOf(t, h, path, id)
+		file := filepath.Join("testdata", "trees", s.golden+".json")
+		if *updateTrees {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, document, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(document, want) {
+			t.Errorf("%s: the document differs from %s (go test ./test -run C06 -update shows where): %s", s.name, file, document)
+		}
+		if s.captured {
+			captured++
+		}
+		numbers += bytes.Count(document, []byte("\n"))
+	}
+	row.Result("%d trees, %d with captured mounts and %d with mounts made after documentation, captured files in all: the same document from each of a kind; %d lines compared",
+		len(treeShapes), captured, len(treeShapes)-captured, numbers)
+}
+
+// documentOf returns the document of one sample of a cgroup, with its members in order.
+func documentOf(t *testing.T, h *cgroup.Hierarchy, path, id string) []byte {
+	t.Helper()
+	r, err := h.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	w := metric.Window{Container: &metric.Container{Path: path, Instance: 1, ID: id, Name: "golden", Runtime: "docker"}, Slot: at.UnixNano(), Samples: 1}
+	w.Last.Time = at.UnixNano()
+	if err := r.Read(&w.Last, true); err != nil {
+		t.Fatal(err)
+	}
+	w.First.CopyFrom(&w.Last)
+	w.First.Zero()
+	w.First.Time -= int64(10 * time.Second)
+	line := shipper.NewEncoder(shipper.EncoderOptions{Interval: 10 * time.Second}).AppendContainer(nil, &metric.Node{Name: "node", CPUs: 2}, &w)
+	var d document
+	if err := json.Unmarshal(line, &d); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.MarshalIndent(d, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(b, '\n')
 }
