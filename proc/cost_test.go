@@ -59,7 +59,7 @@ func FuzzOSRelease(f *testing.F) {
 	f.Add("NAME=Alpine\nPRETTY_NAME='Alpine Linux v3.20'\n")
 	f.Add("PRETTY_NAME=\"")
 	f.Fuzz(func(t *testing.T, text string) {
-		if name := prettyName(strings.NewReader(text)); len(name) > len(text) || strings.Contains(name, "\n") {
+		if name := prettyName(strings.NewReader(text)); name != "Linux" && len(name) > len(text) || strings.Contains(name, "\n") {
 			t.Errorf("%q of %q", name, text)
 		}
 	})
