@@ -274,9 +274,7 @@ func newBurrow(t testing.TB, name string) *burrow {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			lab.Lack(t, "can't make cgroups: "+err.Error()+": run as root on a machine with writable cgroups")
 		}
-		t.Cleanup(func() {
-			waitFor(t, 10*time.Second, "the cgroup to be empty", func() error { return os.Remove(dir) })
-		})
+		t.Cleanup(func() { removeBurrow(t, dir) })
 	}
 	if len(b.dirs) == 1 {
 		for _, dir := range []string{root, b.dirs[0]} {
@@ -286,6 +284,18 @@ func newBurrow(t testing.TB, name string) *burrow {
 		}
 	}
 	return b
+}
+
+// removeBurrow removes a cgroup and those below it. Their processes have ended, or will in a
+// moment.
+func removeBurrow(t testing.TB, dir string) {
+	below, _ := os.ReadDir(dir)
+	for _, d := range below {
+		if d.IsDir() {
+			removeBurrow(t, filepath.Join(dir, d.Name()))
+		}
+	}
+	waitFor(t, 10*time.Second, "the cgroup to be empty", func() error { return os.Remove(dir) })
 }
 
 // make makes a cgroup with the number for its limits, and returns its instance. It exists for
@@ -311,7 +321,7 @@ func (b *burrow) make(name string, number int) (instance string, err error) {
 	return strconv.FormatUint(st.Ino, 10), nil
 }
 
-// enter makes a process a member of a cgroup, "" for the burrow itself.
+// enter makes a process a member of a cgroup.
 func (b *burrow) enter(name string, pid int) error {
 	for _, dir := range b.dirs {
 		if err := os.WriteFile(filepath.Join(dir, name, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
@@ -321,10 +331,16 @@ func (b *burrow) enter(name string, pid int) error {
 	return nil
 }
 
-// leave makes a process a member of the root, so that the burrow may go.
-func (b *burrow) leave(pid int) {
+// empty moves all processes of a cgroup into the burrow.
+func (b *burrow) empty(name string) {
 	for _, dir := range b.dirs {
-		os.WriteFile(filepath.Join(filepath.Dir(dir), "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+		text, err := os.ReadFile(filepath.Join(dir, name, "cgroup.procs"))
+		if err != nil {
+			continue
+		}
+		for pid := range strings.FieldsSeq(string(text)) {
+			os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(pid), 0)
+		}
 	}
 }
 
@@ -388,7 +404,7 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 	if row.Full() {
 		span = 30 * time.Minute
 	}
-	const rate, names = 200, 500 // of which half live at a time
+	const rate, names = 200, 500 // about half of which live at a time
 	b := newBurrow(t, "swarmgaugechurn"+strconv.Itoa(os.Getpid()))
 	var pids []int
 	for range 20 {
@@ -405,10 +421,11 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 	}
 	all := map[string]made{} // by instance
 	live := map[int]string{} // instance by name
-	var ends []struct {
+	type end struct {
 		at   time.Time
 		name int
 	}
+	var ends []end
 	wrong, checked := 0, 0
 	check := func() {
 		for _, d := range p.take() {
@@ -430,7 +447,7 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	began, number := time.Now(), 0
 	for time.Since(began) < span && wrong < 10 {
-		for due := int(time.Since(began).Seconds() * rate); number < due; number++ {
+		for due := int(time.Since(began).Seconds() * rate); number < due && len(live) < names; number++ {
 			name := random.IntN(names)
 			for live[name] != "" {
 				name = random.IntN(names)
@@ -445,16 +462,10 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 			if err := b.enter(containerID(name), pids[number%len(pids)]); err != nil {
 				t.Fatal(err)
 			}
-			ends = append(ends, struct {
-				at   time.Time
-				name int
-			}{time.Now().Add(time.Duration(random.IntN(2500)) * time.Millisecond), name})
+			ends = append(ends, end{time.Now().Add(time.Duration(random.IntN(2500)) * time.Millisecond), name})
 		}
 		now := time.Now()
-		ends = slices.DeleteFunc(ends, func(e struct {
-			at   time.Time
-			name int
-		}) bool {
+		ends = slices.DeleteFunc(ends, func(e end) bool {
 			if e.at.After(now) {
 				return false
 			}
@@ -468,15 +479,12 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 		check()
 		time.Sleep(5 * time.Millisecond)
 	}
-	rateMade := float64(len(all)) / time.Since(began).Seconds()
+	perSecond := float64(len(all)) / time.Since(began).Seconds()
 	for name := range live {
 		b.empty(containerID(name))
 		if err := b.remove(containerID(name)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, pid := range pids {
-		b.leave(pid)
 	}
 	var after int
 	waitFor(t, 30*time.Second, "the descriptors to be given back", func() error {
@@ -497,20 +505,7 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 		t.Errorf("%d documents checked, %d cgroups made", checked, len(all))
 	}
 	row.Result("%d cgroups made and removed (%.0f a second), %d documents with both limits, %d of a wrong id; %d descriptors before, %d after; %d complaints; %.0f sweeps, the latest by %.0f ms",
-		len(all), rateMade, checked, wrong, before, after, len(lines), sweeps, late*1000)
-}
-
-// empty moves all processes of a cgroup into the burrow.
-func (b *burrow) empty(name string) {
-	for _, dir := range b.dirs {
-		text, err := os.ReadFile(filepath.Join(dir, name, "cgroup.procs"))
-		if err != nil {
-			continue
-		}
-		for pid := range strings.FieldsSeq(string(text)) {
-			os.WriteFile(filepath.Join(filepath.Dir(filepath.Join(dir, name)), "cgroup.procs"), []byte(pid), 0)
-		}
-	}
+		len(all), perSecond, checked, wrong, before, after, len(lines), sweeps, late*1000)
 }
 
 // So many cgroups that the descriptors don't suffice for all of them.
@@ -522,13 +517,6 @@ func TestC03TenThousandCgroups(t *testing.T) {
 	}
 	b := newBurrow(t, "swarmgaugemany"+strconv.Itoa(os.Getpid()))
 	began := time.Now()
-	t.Cleanup(func() {
-		for n := range number {
-			if err := b.remove(containerID(n)); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 	for n := range number {
 		if _, err := b.make(containerID(n), 1000); err != nil {
 			t.Fatal(err)
@@ -716,9 +704,6 @@ func TestC02ProcessIDsUsedAgain(t *testing.T) {
 	// Ending it ends the first process of the namespace, and that all others.
 	cmd.Process.Kill()
 	p.stop()
-	for _, id := range ids {
-		waitFor(t, 10*time.Second, "the container to end", func() error { return b.remove(id) })
-	}
 	if samples < containers || instances < containers*int(span.Seconds())/5 {
 		t.Errorf("%d interfaces of %d containers were seen", samples, instances)
 	}
@@ -750,13 +735,6 @@ func TestC11Limits(t *testing.T) {
 		span = 5 * time.Minute
 	}
 	b := newBurrow(t, "swarmgaugelimits"+strconv.Itoa(os.Getpid()))
-	t.Cleanup(func() {
-		for n := range number {
-			if err := b.remove(containerID(n)); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 	for n := range number {
 		if _, err := b.make(containerID(n), 1000); err != nil {
 			t.Fatal(err)
@@ -766,7 +744,6 @@ func TestC11Limits(t *testing.T) {
 	if _, err := b.make(own, 16); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { b.remove(own) })
 	for _, dir := range b.dirs { // of processes alone
 		os.WriteFile(filepath.Join(dir, own, "memory.limit_in_bytes"), []byte("-1"), 0)
 		os.WriteFile(filepath.Join(dir, own, "memory.max"), []byte("max"), 0)

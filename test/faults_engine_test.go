@@ -250,7 +250,7 @@ func TestC12WhatEnginesDo(t *testing.T) {
 		want = append(want, more...)
 		for name, p := range agents {
 			expected := want
-			if name == "files" { // updates and pauses are written nowhere as such
+			if name == "files" { // which don't tell of updates and pauses as such
 				expected = slices.DeleteFunc(slices.Clone(want), func(action string) bool { return action == "update" })
 			}
 			p.awaitActions(t, limit, id, expected...)
@@ -267,7 +267,9 @@ func TestC12WhatEnginesDo(t *testing.T) {
 			return nil
 		})
 	}
+	settle(10*time.Second, "update") // is what a pause is passed on as
 	do("unpause", id)
+	settle(10*time.Second, "update")
 	do("rename", "first", "second")
 	settle(25*time.Second, "rename")
 	do("update", "--memory", "128m", "--memory-swap", "256m", id)
@@ -320,6 +322,6 @@ func TestC12WhatEnginesDo(t *testing.T) {
 	if len(instances) < 2 {
 		t.Errorf("%d instances of a container that was restarted", len(instances))
 	}
-	row.Result("events %q, the same from files but for the update; paused and renamed as told, limit of the update at once; %d numbers, none below zero; names back after the data root was elsewhere. An engine that is away: TestEngineRestarts, TestSocketComesAndGoes",
+	row.Result("events %q, the same from files but for the updates; paused and renamed as told, limit of the update at once; %d numbers, none below zero; names back after the data root was elsewhere. An engine that is away: TestEngineRestarts, TestSocketComesAndGoes",
 		want, numbers)
 }
