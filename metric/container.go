@@ -136,6 +136,9 @@ const (
 	ClockStep Action = "clock_step"
 )
 
+// UnknownExit is the exit code of what has ended unobserved.
+const UnknownExit = -1
+
 // MissedReason is why sweeps were not made.
 type MissedReason uint8
 
@@ -168,7 +171,8 @@ type Event struct {
 	// Container is who it was, as far as known; the collector fills it in from its
 	// targets where the runtime doesn't.
 	Container *Container
-	// ExitCode belongs to Die, Health ("healthy", "unhealthy") to Health.
+	// ExitCode belongs to Die, UnknownExit where nothing tells it; Health ("healthy",
+	// "unhealthy") to Health.
 	ExitCode int
 	Health   string
 	// Step is, for ClockStep, by how much the clock was set: forward if positive.

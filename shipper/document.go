@@ -145,7 +145,9 @@ func (e *Encoder) AppendEvent(dst []byte, node *metric.Node, event *metric.Event
 		}
 		dst = appendDecimal(dst, uint64(event.Step.Abs()/time.Microsecond), 6)
 	case event.Action == metric.Die:
-		dst = appendExit(dst, event.ExitCode, c.Exit)
+		if event.ExitCode != metric.UnknownExit {
+			dst = appendExit(dst, event.ExitCode, c.Exit)
+		}
 	case c.Exit != nil:
 		dst = appendExit(dst, c.Exit.Code, c.Exit)
 	}

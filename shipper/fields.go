@@ -217,7 +217,7 @@ var identityFields = [...]Field{
 	{Name: "container.restart_count", Type: Long, Unit: "count", Help: "Restarts by the runtime."},
 	{Name: "container.state", Type: Keyword, Help: "The runtime's word: running, paused, restarting, exited."},
 	{Name: "container.health", Type: Keyword, Help: "starting, healthy or unhealthy; absent without a health check."},
-	{Name: "container.exit_code", Type: Long, Help: "Exit status of the container's first process; absent while it runs."},
+	{Name: "container.exit_code", Type: Long, Help: "Exit status of the container's first process; absent while it runs, and where nothing tells it."},
 	{Name: "container.oom_killed", Type: Boolean, Help: "Whether the OOM killer ended the container; absent while it runs."},
 	{Name: "container.unidentified", Type: Keyword, Help: "Why the container has no name."},
 
