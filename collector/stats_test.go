@@ -17,11 +17,11 @@ func TestRecent(t *testing.T) {
 	f(0, 0)
 	for _, took := range [...]time.Duration{3, 9, 5} {
 		c.stats.late(took * 10)
-		c.stats.swept(took, 0)
+		c.stats.swept(took)
 	}
 	f(9, 90)
 	f(0, 0)
 	c.stats.late(20)
-	c.stats.swept(2, 0)
+	c.stats.swept(2)
 	f(2, 20)
 }
