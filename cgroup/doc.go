@@ -10,5 +10,5 @@
 // whole does, and it neither writes to a cgroup nor follows a link below a mount.
 //
 // A Hierarchy, its Tree and its Readers share a buffer and belong to one goroutine.
-// Only Mode, Notes, Failures, Descriptors and Setup may be called from others.
+// Only Mode, Notes, Failures, Hung, Descriptors and Setup may be called from others.
 package cgroup

@@ -27,9 +27,10 @@ func (n cname) text() string { return string(n[:len(n)-1]) }
 // show, io.stat with hundreds of devices, stays below half of it.
 const scratchSize = 64 << 10
 
-// openat opens name below the directory f for reading; it doesn't follow a link.
+// openat opens name below the directory f for reading; it doesn't follow a link, and
+// doesn't wait for who would write into a FIFO.
 func (f file) openat(name cname, flags int) (file, unix.Errno) {
-	flags |= unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	flags |= unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	for {
 		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(f),
 			uintptr(unsafe.Pointer(unsafe.StringData(string(name)))), uintptr(flags), 0, 0, 0)
@@ -55,14 +56,23 @@ func (f file) openDir(path cname) (file, unix.Errno) {
 // The kernel makes up the whole text of a cgroup file in one read if there is room
 // for it; a buffer that is full therefore means EFBIG.
 //
-// Go's scheduler isn't told of the call: the kernel makes up the text from memory. Told of a
-// thousand of them in a row, the runtime's monitor thread looks every 20 µs whether one
-// hangs, and at times takes the processor away from the loop in the middle of one. That cost
-// a twentieth of the agent's CPU time, with 100 cgroups at 1 s.
-func (f file) read(buf []byte) (int, unix.Errno) {
+// A quick read is one that Go's scheduler isn't told of, for files that the kernel makes up
+// from memory in no time. Told of a thousand calls in a row, the runtime's monitor thread
+// looks every 20 µs whether one hangs, and at times takes the processor away from the loop
+// in the middle of one. That cost a twentieth of the agent's CPU time, with 100 cgroups at
+// 1 s. But while a quick read lasts no other goroutine runs, so it is never used for a
+// filesystem that isn't the kernel's own, nor for a cgroup that was slow lately.
+func (f file) read(buf []byte, quick bool) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(f),
-			uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
+		var n uintptr
+		var errno unix.Errno
+		if quick {
+			n, _, errno = unix.RawSyscall6(unix.SYS_PREAD64, uintptr(f),
+				uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
+		} else {
+			n, _, errno = unix.Syscall6(unix.SYS_PREAD64, uintptr(f),
+				uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
+		}
 		switch {
 		case errno == unix.EINTR:
 		case errno != 0:

@@ -121,7 +121,15 @@ func (m *machine) open(descriptors int) *Hierarchy {
 		m.t.Fatal(err)
 	}
 	m.t.Cleanup(h.Close)
+	h.trust()
 	return h
+}
+
+// trust makes h take its files for the kernel's.
+func (h *Hierarchy) trust() {
+	for i := range h.mounts {
+		h.mounts[i].foreign = false
+	}
 }
 
 // openReader opens a Reader that the test closes at its end.

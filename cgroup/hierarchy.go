@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/hang"
 )
 
 // ErrGone means that the cgroup doesn't exist any more. A cgroup made again at the same
@@ -83,6 +85,8 @@ type Hierarchy struct {
 
 	// failures has a counter for each of rows.
 	failures []failureCounter
+	// foreign are the reads of files in mounts that aren't the kernel's.
+	foreign *hang.Reads
 
 	notesMu sync.Mutex
 	notes   []string // guarded by notesMu
@@ -92,7 +96,13 @@ type Hierarchy struct {
 type mount struct {
 	path string
 	dir  file
+	// foreign tells that it isn't the kernel's, and that a read of its files may hang.
+	foreign bool
 }
+
+// maxHung is how many reads may hang at once, each with a thread. With those of the node's
+// own files there are never more than 32.
+const maxHung = 22
 
 // Open finds the cgroup mounts and opens them. The caller closes the Hierarchy, after
 // what was made from it.
@@ -126,6 +136,7 @@ func open(o Options, k kernel) (*Hierarchy, error) {
 	h := &Hierarchy{
 		kernel:         k,
 		scratch:        make([]byte, scratchSize),
+		foreign:        hang.New(maxHung),
 		sink:           sink{device: o.DeviceName},
 		maxDescriptors: int64(max(o.MaxDescriptors, 0)),
 	}
@@ -246,6 +257,7 @@ func (h *Hierarchy) openMounts() error {
 			return fmt.Errorf("opening the cgroup mount %s: %w", m.path, err)
 		}
 		m.dir = file(fd)
+		m.foreign = hang.May(fd)
 	}
 	return nil
 }
@@ -300,7 +312,7 @@ func (h *Hierarchy) pressure(dir file) string {
 	if errno == 0 {
 		// A kernel where PSI is compiled in but off makes files that can't be read
 		// (before Linux 5.2) or none.
-		_, errno = f.read(h.scratch)
+		_, errno = f.read(h.scratch, false)
 		f.close()
 	}
 	switch {
@@ -401,8 +413,11 @@ func (h *Hierarchy) fail(i int, path string, errno unix.Errno) {
 	c := &h.failures[i]
 	if c.count.Add(1) == 1 {
 		first := path + ": " + errno.Error()
-		if errno == unix.EFBIG {
+		switch errno {
+		case unix.EFBIG:
 			first = path + ": longer than " + strconv.Itoa(scratchSize) + " bytes"
+		case errHung:
+			first = path + ": no answer"
 		}
 		c.first.Store(&first)
 	}
@@ -417,6 +432,9 @@ func (h *Hierarchy) failParse(i int, path string, b []byte, bad int) {
 		c.first.Store(&first)
 	}
 }
+
+// Hung returns how many reads of files hang now. Those of the kernel don't.
+func (h *Hierarchy) Hung() int { return h.foreign.Hung() }
 
 // Descriptors is the state of the descriptor budget.
 type Descriptors struct {

@@ -19,6 +19,7 @@ func (m *machine) wanting(o Options) *Hierarchy {
 		m.t.Fatal(err)
 	}
 	m.t.Cleanup(h.Close)
+	h.trust()
 	return h
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/swarmgauge/swarmgauge/hang"
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
@@ -40,6 +41,12 @@ type Reader struct {
 	since, complete int64
 	// stalled is what the totals of pressure added up to, at the last Read that looked.
 	stalled uint64
+
+	// careful counts down the Reads after a slow one, in which Go's scheduler is told of
+	// each system call.
+	careful int
+	// foreign is where a file is read that may hang.
+	foreign hang.Place
 }
 
 // directory is the cgroup's directory in one mount.
@@ -69,6 +76,15 @@ const (
 
 // youth is for how many Reads a Reader counts as new.
 const youth = 3
+
+const (
+	// slowRead is a Read that took so long that the next ones are careful: the kernel adds
+	// up memory.stat of a cgroup with many dead ones below it for seconds (google/cadvisor
+	// #1774).
+	slowRead = 20 * time.Millisecond
+	// carefulReads are the Reads that are careful after a slow one.
+	carefulReads = 100
+)
 
 // OpenReader opens the files of the cgroup at path, which is below the mount of each
 // hierarchy ("/" is the root). It returns ErrGone if there is no such cgroup in the
@@ -146,7 +162,7 @@ func (r *Reader) Close() {
 // counted (Hierarchy.Failures). Read returns ErrGone, and nothing else, when the cgroup
 // doesn't exist any more; s is of no use then.
 func (r *Reader) Read(s *metric.Sample, slow bool) error {
-	h := r.h
+	h, began := r.h, time.Now()
 	h.sink.reset(s)
 	if errno := r.pickUp(); errno != 0 {
 		return ErrGone
@@ -173,6 +189,10 @@ func (r *Reader) Read(s *metric.Sample, slow bool) error {
 		r.complete = s.Time
 	}
 	h.sink.derive()
+	r.careful = max(r.careful-1, 0)
+	if time.Since(began) > slowRead {
+		r.careful = carefulReads
+	}
 	return nil
 }
 
@@ -228,7 +248,7 @@ func (r *Reader) quiet(s *metric.Sample) bool {
 	usage, ok2 := s.Get(metric.MemoryUsage)
 	dirty, _ := s.Get(metric.MemoryDirty)
 	writeback, _ := s.Get(metric.MemoryWriteback)
-	if !ok1 || !ok2 || cpu != r.cpu || usage != r.usage || dirty > 0 || writeback > 0 {
+	if !ok1 || !ok2 || cpu != r.cpu || usage != r.usage || dirty > 0 || writeback > 0 || s.Time < r.since {
 		r.cpu, r.usage, r.since = cpu, usage, s.Time
 		return false
 	}
@@ -252,9 +272,12 @@ func (r *Reader) calm(s *metric.Sample) bool {
 
 // load reads the file of row i into the scratch buffer.
 func (r *Reader) load(i int) (n int, errno unix.Errno) {
-	f := &r.files[i]
+	if r.mayHang(i) {
+		return r.loadForeign(i)
+	}
+	f, quick := &r.files[i], r.careful == 0
 	if f.fd != none {
-		return f.fd.read(r.h.scratch)
+		return f.fd.read(r.h.scratch, quick)
 	}
 	fd, errno := r.dir(i).openat(r.h.rows[i].file, 0)
 	if errno != 0 {
@@ -262,19 +285,51 @@ func (r *Reader) load(i int) (n int, errno unix.Errno) {
 	}
 	if r.keeps(i) {
 		f.fd = fd // it was unreadable before
-		return f.fd.read(r.h.scratch)
+		return f.fd.read(r.h.scratch, quick)
 	}
-	n, errno = fd.read(r.h.scratch)
+	n, errno = fd.read(r.h.scratch, quick)
 	fd.close()
 	return n, errno
 }
+
+// loadForeign is load for a file that isn't the kernel's, and may hang when it is opened,
+// read or closed. One at a time may: while it does, the cgroup has no numbers from that
+// mount, and others have theirs.
+func (r *Reader) loadForeign(i int) (int, unix.Errno) {
+	dir, name := r.dir(i), r.h.rows[i].file
+	n, err := r.h.foreign.Read(&r.foreign, r.h.scratch, func(b []byte) (int, error) {
+		fd, errno := dir.openat(name, 0)
+		if errno != 0 {
+			return 0, errno
+		}
+		defer fd.close()
+		n, errno := fd.read(b, false)
+		if errno != 0 {
+			return 0, errno
+		}
+		return n, nil
+	})
+	switch {
+	case err == hang.ErrHung:
+		return 0, errHung
+	case err != nil:
+		return 0, toErrno(err)
+	}
+	return n, 0
+}
+
+// errHung is how load says that a file hangs.
+const errHung = unix.ETIMEDOUT
+
+// mayHang tells whether the file of row i isn't the kernel's own.
+func (r *Reader) mayHang(i int) bool { return r.h.mounts[r.h.mountOf[r.h.rows[i].controller]].foreign }
 
 // dir returns the directory of the file of row i.
 func (r *Reader) dir(i int) file { return r.dirs[r.h.mountOf[r.h.rows[i].controller]].fd }
 
 // keeps tells whether the descriptor of row i is kept. Slow files are not: they would
 // double the descriptors for a tenth of the time.
-func (r *Reader) keeps(i int) bool { return r.kept && r.files[i].pass != seldom }
+func (r *Reader) keeps(i int) bool { return r.kept && r.files[i].pass != seldom && !r.mayHang(i) }
 
 // lost decides what became of the file of row i, which could not be read. It returns
 // false if the whole cgroup is gone.
@@ -303,6 +358,8 @@ func (r *Reader) lost(i int, errno unix.Errno) bool {
 	case unix.EOPNOTSUPP:
 		f.state = absent
 		r.settle()
+	case errHung:
+		r.h.fail(i, r.path, errno) // it is asked again next time
 	default:
 		f.state = unreadable
 		r.h.fail(i, r.path, errno)
@@ -434,7 +491,11 @@ func (r *Reader) openController(c controller) {
 		if f.fd != none {
 			continue
 		}
-		fd, errno := r.dir(i).openat(row.file, 0)
+		flags := 0
+		if r.mayHang(i) {
+			flags = unix.O_PATH // is it there?
+		}
+		fd, errno := r.dir(i).openat(row.file, flags)
 		switch {
 		case errno == 0:
 			f.state = readable
@@ -468,7 +529,7 @@ func (h *Hierarchy) populated(dir file) bool {
 		return false
 	}
 	defer f.close()
-	n, errno := f.read(h.scratch)
+	n, errno := f.read(h.scratch, false)
 	return errno == 0 && hasPrefixAt(h.scratch[:n], 0, "populated 1\n")
 }
 
@@ -484,7 +545,7 @@ func (r *Reader) chooseGroup() uint8 {
 		if errno != 0 {
 			continue
 		}
-		n, errno := f.read(r.h.scratch)
+		n, errno := f.read(r.h.scratch, false)
 		f.close()
 		if errno == 0 && hasDevice(r.h.scratch[:n]) {
 			return row.group

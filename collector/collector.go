@@ -81,6 +81,10 @@ type Options struct {
 	// NoRootStats measures nothing of the node itself, which is still there by name:
 	// cAdvisor's -disable_root_cgroup_stats.
 	NoRootStats bool
+	// MaxNetworks is how many containers' networks may be kept open, each of which takes a
+	// descriptor; further ones have no network numbers. 0 is no limit, a negative number
+	// none.
+	MaxNetworks int
 	// Occurrences takes what happens to cgroups; nil for none.
 	Occurrences *Occurrences
 }
@@ -103,10 +107,12 @@ type Collector struct {
 	sampled    chan struct{} // closed after the first sweep
 	ended      chan struct{} // closed when the loop has ended
 	filesystem metric.Sample // rows of the newest measurement
+	networks   int           // that are open
 	kills      []killed      // of this sweep
 	buried     []Killed
 	storageSet metric.Set // the numbers of a container's files; immutable
 	detailSet  metric.Set // those of its processes; immutable
+	clocks     func() clocks
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
@@ -119,6 +125,8 @@ type Collector struct {
 	rescan   time.Time                              // when the tree is listed anew
 	rescans  uint64
 	lastWalk int64
+	began    time.Time // when the sweep began
+	wall     int64     // the same on the wall clock, in nanoseconds since the Unix epoch
 	stats    counters
 }
 
@@ -150,6 +158,7 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 		ended:      make(chan struct{}),
 		storageSet: storageSet(),
 		detailSet:  detailSet(),
+		clocks:     readClocks,
 	}, nil
 }
 
@@ -167,19 +176,19 @@ func (c *Collector) Run(ctx context.Context) error {
 		c.sweep(now.UnixNano())
 		c.stats.swept(time.Since(now))
 	}
-	clock := newSchedule(c.o.Interval)
+	clock := newSchedule(c.o.Interval, c.clocks)
 	defer clock.stop()
 	for {
-		slot, missed, err := clock.wait(ctx, c.asks)
+		w, err := clock.wait(ctx, c.asks)
 		if err != nil {
 			c.handOver(everything)
 			return nil
 		}
-		c.miss(metric.MissedStopped, slot-missed*int64(c.o.Interval), missed)
+		c.woken(&w)
 		c.stats.late(clock.late())
-		c.sweep(slot)
+		c.sweep(w.slot)
 		took, missed := clock.done()
-		c.miss(metric.MissedOverrun, slot+int64(c.o.Interval), missed)
+		c.miss(metric.MissedOverrun, w.slot+int64(c.o.Interval), missed)
 		c.stats.swept(took)
 	}
 }
@@ -187,6 +196,26 @@ func (c *Collector) Run(ctx context.Context) error {
 // untilSlot returns the time from now to the next slot.
 func (c *Collector) untilSlot(now time.Time) time.Duration {
 	return c.o.Interval - time.Duration(now.UnixNano())%c.o.Interval
+}
+
+// woken takes what happened to the clocks since the last sweep.
+func (c *Collector) woken(w *wake) {
+	interval := int64(c.o.Interval)
+	c.miss(metric.MissedSuspended, w.slot-(w.stopped+w.suspended)*interval, w.suspended)
+	c.miss(metric.MissedStopped, w.slot-w.stopped*interval, w.stopped)
+	if by := w.stepped + w.asleep; by != 0 {
+		c.shift(by)
+	}
+	if w.stepped == 0 {
+		return
+	}
+	c.o.Log.Warn("The wall clock was set. Documents have the times that it shows.", zap.Duration("by", w.stepped))
+	root := &metric.Container{Path: metric.Root}
+	if t := c.byPath[metric.Root]; t != nil {
+		root = t.container
+	}
+	c.o.Sink.PutEvent(c.node, &metric.Event{Time: time.Now(), Action: metric.ClockStep, Container: root, Step: w.stepped})
+	c.stats.events.Add(1)
 }
 
 // miss notes that n sweeps were not made, from the one of the slot first on.
@@ -235,6 +264,7 @@ func (c *Collector) Once(ctx context.Context) error {
 
 // sweep reads every target once. The slot is in nanoseconds since the Unix epoch.
 func (c *Collector) sweep(slot int64) {
+	c.began, c.wall = time.Now(), c.clocks().wall
 	c.answers()
 	interval := c.intervalEnd(slot)
 	windowEnds := slot == interval
@@ -268,6 +298,10 @@ func (c *Collector) sweep(slot int64) {
 	}
 }
 
+// now returns the time in nanoseconds since the Unix epoch. A clock that is set during a
+// sweep is so for the next one: the times within one have to fit together.
+func (c *Collector) now() int64 { return c.wall + int64(time.Since(c.began)) }
+
 // walk finds the cgroups that came and went since the last sweep.
 func (c *Collector) walk() {
 	now := time.Now()
@@ -283,7 +317,7 @@ func (c *Collector) walk() {
 		c.o.Log.Warn("The cgroup tree can't be listed: new containers are not seen. Mount the host's /sys/fs/cgroup read-only.", zap.Error(err))
 		return
 	}
-	c.walked, c.lastWalk = true, now.UnixNano()
+	c.walked, c.lastWalk = true, c.now()
 	if rescan {
 		for i := 0; i < len(c.targets); {
 			if t := c.targets[i]; t.scanned != c.rescans {

@@ -197,7 +197,7 @@ func (w *detailWatch) read(ctx context.Context, s *subject) (d detail, ok bool) 
 	if wanted.OfProcesses() {
 		r := w.readers[s.path]
 		if r == nil || r.instance != s.instance {
-			r = &detailReader{instance: s.instance, processes: details.NewProcesses()}
+			r = &detailReader{instance: s.instance, processes: details.NewProcesses(s.id)}
 			w.readers[s.path] = r
 		}
 		r.round = w.round
@@ -211,7 +211,7 @@ func (w *detailWatch) read(ctx context.Context, s *subject) (d detail, ok bool) 
 		}
 	}
 	if wanted.OfSockets() && s.counted && len(w.pids) > 0 {
-		details.ReadSockets(w.pids[0], sample)
+		details.ReadSockets(w.pids[0], s.id, sample)
 	}
 	return detail{s.path, s.instance, sample}, true
 }

@@ -22,8 +22,12 @@ type segment struct {
 // cheaper, fewer give memory back sooner.
 const segmentSamples = 30
 
-// add appends s, which it copies.
+// add appends s, which it copies. A sample from before the newest one takes its place, and
+// that of all others.
 func (h *history) add(s *metric.Sample) {
+	if s.Time < h.newest.Time {
+		h.segments = h.segments[:0] // the clock was set back: they are of a future
+	}
 	if n := len(h.segments); n > 0 && h.segments[n-1].count < segmentSamples {
 		last := &h.segments[n-1]
 		if deltas, ok := s.AppendDelta(last.deltas, &h.newest); ok {

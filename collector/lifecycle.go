@@ -207,9 +207,28 @@ func (l *lifecycle) ended(t *target) {
 	})
 }
 
+// restarted tells the end of a container that was started again before its runtime was asked
+// how it ended, and keeps nothing of that. The end comes before the new start.
+func (l *lifecycle) restarted(c *Collector, x *exit, again time.Time) {
+	at := x.ended
+	if again.Before(at) {
+		at = again
+	}
+	c.tellEnd(x.container.Path, at, UnknownExit)
+	end := metric.Event{Time: at, Action: metric.Die, ID: x.container.ID, Container: x.container, ExitCode: UnknownExit}
+	i := slices.IndexFunc(l.held, func(h held) bool {
+		return h.observed && h.event.ID == end.ID && h.event.Action == metric.Start
+	})
+	if i < 0 {
+		l.observe(end)
+		return
+	}
+	l.held = slices.Insert(l.held, i, held{event: end, until: l.held[i].until, observed: true})
+}
+
 // exited takes the answer to the question how a container ended.
 func (l *lifecycle) exited(c *Collector, a identified) {
-	if a.err != nil || a.container.Exit == nil {
+	if a.err != nil {
 		return
 	}
 	i := slices.IndexFunc(l.exits, func(x exit) bool { return x.container.Path == a.path })
@@ -217,6 +236,13 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 		return // an earlier answer has told
 	}
 	x := l.exits[i]
+	if a.container.Exit == nil {
+		if before := x.container.Started; !before.IsZero() && a.container.Started.After(before) {
+			l.exits = slices.Delete(l.exits, i, i+1)
+			l.restarted(c, &x, a.container.Started)
+		}
+		return
+	}
 	l.exits = slices.Delete(l.exits, i, i+1)
 	ended := *a.container
 	ended.Path, ended.Instance = x.container.Path, x.container.Instance

@@ -152,3 +152,25 @@ func TestEventOfAnUnknownContainerIsPassedWithItsID(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+// A container that is started again before its runtime was asked how it ended has ended all
+// the same, before its new start, and nobody knows how.
+func TestRestartAtOnceIsAnEndAndAStart(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("9"), "sleep", "60")
+	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "running", Started: time.Now()})
+	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	stop()
+	again := time.Now()
+	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "running", Started: again})
+	b.start(t, id("9"), "sleep", "60")
+	b.tickUntil(t, "no end and start", func() bool { return len(b.sink.events) > 2 })
+	die, start := b.sink.events[1], b.sink.events[2]
+	if die.Action != metric.Die || die.ExitCode != metric.UnknownExit || die.Time.After(again) || die.Container.Name != "db" {
+		t.Errorf("the end: %+v", die)
+	}
+	if start.Action != metric.Start || !start.Time.Equal(again) {
+		t.Errorf("the start: %+v", start)
+	}
+}

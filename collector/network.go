@@ -43,13 +43,19 @@ func (c *Collector) openNet(t *target) {
 	if pid == 0 {
 		return
 	}
-	net, err := c.o.Proc.OpenNet(pid)
+	if most := c.o.MaxNetworks; t.net == nil && most != 0 && c.networks >= most {
+		c.stats.netsRefused.Add(1)
+		return
+	}
+	net, err := c.o.Proc.OpenNet(pid, t.container.ID)
 	if err != nil {
 		return
 	}
 	old := t.net
 	t.net = net
-	if old != nil {
+	if old == nil {
+		c.networks++
+	} else {
 		moved := old.Namespace() != net.Namespace()
 		old.Close()
 		if !moved {

@@ -24,7 +24,7 @@ type Occurrence struct {
 }
 
 // UnknownExit is the exit code of what has ended unobserved.
-const UnknownExit = -1
+const UnknownExit = metric.UnknownExit
 
 // OccurrenceLimit says for how long and how many Occurrences of one Action are kept:
 // cAdvisor's -event_storage_age_limit and -event_storage_event_limit.

@@ -10,6 +10,9 @@ import (
 // together; the waiting is on the monotonic clock, so that a clock that is set doesn't
 // make a sweep too many. A sweep that takes too long makes slots be missed, never
 // overlap; a process that was stopped misses them, too, and makes up for none.
+//
+// When the wall clock was set, or the machine suspended, the slots go on where the wall clock
+// is now.
 type schedule struct {
 	interval int64
 	timer    *time.Timer
@@ -17,41 +20,81 @@ type schedule struct {
 	due      time.Time // the same on the monotonic clock
 	woke     time.Time
 	lateness time.Duration
+	clocks   func() clocks
+	last     clocks // when the last wait ended
 }
 
-func newSchedule(interval time.Duration) *schedule {
-	s := &schedule{interval: int64(interval), timer: time.NewTimer(time.Hour)}
+// wake is what wait has found.
+type wake struct {
+	// slot is the newest that has come.
+	slot int64
+	// stopped and suspended are how many slots before it have come and gone since the work
+	// on the last one ended: because the process didn't run, or the machine.
+	stopped, suspended int64
+	// stepped is by how much the wall clock was set, 0 for less than leastStep. asleep is
+	// for how long the machine was suspended, 0 for less than an interval.
+	stepped, asleep time.Duration
+}
+
+func newSchedule(interval time.Duration, clocks func() clocks) *schedule {
+	s := &schedule{interval: int64(interval), timer: time.NewTimer(time.Hour), clocks: clocks, last: clocks()}
 	s.arm(time.Now())
 	return s
 }
 
 // arm sets the timer for the first slot after now.
 func (s *schedule) arm(now time.Time) {
-	s.next = (now.UnixNano()/s.interval + 1) * s.interval
-	wait := time.Duration(s.next - now.UnixNano())
+	wall := s.clocks().wall
+	s.next = (wall/s.interval + 1) * s.interval
+	wait := time.Duration(s.next - wall)
 	s.due = now.Add(wait)
 	s.timer.Reset(wait)
 }
 
-// wait returns the newest slot that has come, or the error of ctx, and how many slots
-// before it have come and gone since the work on the last one ended, because the process
-// didn't run. Until then it does what is asked for, which has to be short.
-func (s *schedule) wait(ctx context.Context, asks <-chan func()) (slot, missed int64, err error) {
+// wait waits for the next slot, or returns the error of ctx. Until then it does what is
+// asked for, which has to be short.
+func (s *schedule) wait(ctx context.Context, asks <-chan func()) (wake, error) {
 	for {
 		select {
 		case <-s.timer.C:
-			s.woke = time.Now()
-			s.lateness = s.woke.Sub(s.due)
-			missed = int64(s.lateness) / s.interval
-			s.next += missed * s.interval
-			s.due = s.due.Add(time.Duration(missed * s.interval))
-			return s.next, missed, nil
+			return s.wake(), nil
 		case do := <-asks:
 			do()
 		case <-ctx.Done():
-			return 0, 0, ctx.Err()
+			return wake{}, ctx.Err()
 		}
 	}
+}
+
+// wake finds out where the clocks are, now that the time to wait is over.
+func (s *schedule) wake() (w wake) {
+	s.woke = time.Now()
+	s.lateness = s.woke.Sub(s.due)
+	w.stopped = int64(s.lateness) / s.interval
+	s.next += w.stopped * s.interval
+	s.due = s.due.Add(time.Duration(w.stopped * s.interval))
+
+	before := s.last
+	s.last = s.clocks()
+	stepped, asleep := s.last.since(before)
+	if stepped.Abs() >= leastStep || asleep >= time.Duration(s.interval) {
+		// The clocks are read one after the other, and the process may have been stopped
+		// in between.
+		s.last = s.clocks()
+		stepped, asleep = s.last.since(before)
+	}
+	if stepped.Abs() >= leastStep {
+		w.stepped = stepped
+	}
+	if asleep >= time.Duration(s.interval) {
+		w.asleep, w.suspended = asleep, int64(asleep)/s.interval
+	}
+	if w.stepped != 0 || w.asleep != 0 {
+		s.next = s.last.wall - s.last.wall%s.interval
+		s.due = time.Now().Add(-time.Duration(s.last.wall - s.next))
+	}
+	w.slot = s.next
+	return w
 }
 
 // late returns by how much the last wait came back after the slot that it had waited for.

@@ -7,16 +7,34 @@ import (
 	"time"
 )
 
+// machineClocks are the clocks of a machine in a bubble of testing/synctest. The wall clock
+// can be set, and the machine suspended.
+type machineClocks struct {
+	start       time.Time
+	set, asleep time.Duration
+}
+
+func newMachineClocks() *machineClocks { return &machineClocks{start: time.Now()} }
+
+func (m *machineClocks) read() clocks {
+	running := time.Since(m.start)
+	return clocks{
+		wall:    m.start.Add(running + m.asleep + m.set).UnixNano(),
+		running: int64(running), boot: int64(running + m.asleep),
+	}
+}
+
 func TestSlotsAreAlignedToTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(137 * time.Millisecond) // start between two slots
-		s := newSchedule(time.Second)
+		s := newSchedule(time.Second, newMachineClocks().read)
 		defer s.stop()
 		last := int64(0)
 		for range 5 {
-			slot, missed, err := s.wait(context.Background(), nil)
-			if err != nil || missed != 0 {
-				t.Fatalf("%d slots missed, %v", missed, err)
+			w, err := s.wait(context.Background(), nil)
+			slot := w.slot
+			if err != nil || w != (wake{slot: slot}) {
+				t.Fatalf("%+v, %v", w, err)
 			}
 			if slot%1e9 != 0 || time.Now().UnixNano() != slot {
 				t.Errorf("slot %d at %d", slot, time.Now().UnixNano())
@@ -37,16 +55,16 @@ func TestOverrunsAreCountedAndNeverOverlap(t *testing.T) {
 	f := func(work time.Duration, wantMissed int64) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
-			s := newSchedule(time.Second)
+			s := newSchedule(time.Second, newMachineClocks().read)
 			defer s.stop()
-			first, _, _ := s.wait(context.Background(), nil)
+			first, _ := s.wait(context.Background(), nil)
 			time.Sleep(work)
 			if _, missed := s.done(); missed != wantMissed {
 				t.Errorf("work of %v: %d missed, want %d", work, missed, wantMissed)
 			}
-			next, _, _ := s.wait(context.Background(), nil)
-			if next != first+(wantMissed+1)*1e9 {
-				t.Errorf("work of %v: next slot after %d is %d", work, first, next)
+			next, _ := s.wait(context.Background(), nil)
+			if next.slot != first.slot+(wantMissed+1)*1e9 {
+				t.Errorf("work of %v: next slot after %d is %d", work, first.slot, next.slot)
 			}
 			if s.late() != 0 {
 				t.Errorf("the next sweep is late by %v", s.late())
@@ -65,19 +83,19 @@ func TestStoppedSlotsAreCountedAndNotMadeUpFor(t *testing.T) {
 	f := func(stopped time.Duration, wantMissed int64) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
-			s := newSchedule(time.Second)
+			s := newSchedule(time.Second, newMachineClocks().read)
 			defer s.stop()
 			first := s.next
 			time.Sleep(time.Duration(first-time.Now().UnixNano()) + stopped)
-			slot, missed, _ := s.wait(context.Background(), nil)
-			if missed != wantMissed || slot != first+wantMissed*1e9 || s.late() != stopped {
-				t.Errorf("stopped for %v: slot %d of the first, %d missed, %v late; want %d missed", stopped, (slot-first)/1e9, missed, s.late(), wantMissed)
+			w, _ := s.wait(context.Background(), nil)
+			if w != (wake{slot: first + wantMissed*1e9, stopped: wantMissed}) || s.late() != stopped {
+				t.Errorf("stopped for %v: %+v after %d, %v late; want %d missed", stopped, w, first, s.late(), wantMissed)
 			}
 			if _, missed := s.done(); missed != 0 {
 				t.Errorf("stopped for %v: %d more missed by the work", stopped, missed)
 			}
-			if next, missed, _ := s.wait(context.Background(), nil); next != slot+1e9 || missed != 0 {
-				t.Errorf("stopped for %v: next slot after %d is %d, %d missed", stopped, slot, next, missed)
+			if next, _ := s.wait(context.Background(), nil); next != (wake{slot: w.slot + 1e9}) {
+				t.Errorf("stopped for %v: after %+v comes %+v", stopped, w, next)
 			}
 		})
 	}
@@ -89,11 +107,11 @@ func TestStoppedSlotsAreCountedAndNotMadeUpFor(t *testing.T) {
 
 func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSchedule(time.Hour)
+		s := newSchedule(time.Hour, newMachineClocks().read)
 		defer s.stop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, _, err := s.wait(ctx, nil); err == nil {
+		if _, err := s.wait(ctx, nil); err == nil {
 			t.Error("wait came back before the slot, without an error")
 		}
 	})

@@ -24,13 +24,16 @@ type Stats struct {
 	Samples, Windows, Ended, Events int64
 	// EventsLost counts events that came faster than the loop took them.
 	EventsLost int64
+	// NetworksRefused counts how often a container's network was not opened, for want of
+	// descriptors.
+	NetworksRefused int64
 }
 
 // counters are the loop's side of Stats: written by the loop, read by anybody.
 type counters struct {
 	sweeps, missedSlots, lastSweep, duration, total, lateness, lateMost atomic.Int64
-	targets, samples, windows, ended, events                            atomic.Int64
 	longest, latest                                                     atomic.Int64 // since Recent was asked last
+	targets, samples, windows, ended, events, netsRefused               atomic.Int64
 }
 
 func (c *counters) late(d time.Duration) {
@@ -56,7 +59,7 @@ func (c *Collector) Stats() Stats {
 		Late: time.Duration(s.lateness.Load()), LateMost: time.Duration(s.lateMost.Load()),
 		Targets: s.targets.Load(), Samples: s.samples.Load(), Windows: s.windows.Load(),
 		Ended: s.ended.Load(), Events: s.events.Load(),
-		EventsLost: c.background.eventsLost.Load(),
+		EventsLost: c.background.eventsLost.Load(), NetworksRefused: s.netsRefused.Load(),
 	}
 	if at := s.lastSweep.Load(); at != 0 {
 		stats.LastSweep = time.Unix(0, at)

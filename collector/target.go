@@ -93,7 +93,7 @@ func (c *Collector) read(t *target) (gone bool) {
 	t.cur, t.prev = t.prev, t.cur
 	c.putStorage(t, t.prev)
 	t.cur.CopyFrom(t.prev)
-	t.cur.Time = time.Now().UnixNano()
+	t.cur.Time = c.now()
 	if c.o.NoRootStats && t.path() == metric.Root {
 		t.reads++ // there it is, without a number
 		return false
@@ -191,6 +191,9 @@ func (c *Collector) end(t *target) {
 	t.window.Ended = true
 	if t.reads > 0 { // if not in this window: that it was the last has to be told
 		c.put(t)
+	}
+	if t.net != nil {
+		c.networks--
 	}
 	t.close()
 	for i := range c.targets {

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -26,12 +25,18 @@ const maxText = 1 << 10 // bytes
 // Who a container belongs to is kept first; of the rest, which labels are cut depends
 // only on their keys and sizes, so that the result is the same each time.
 func labels(m map[string]string) []metric.Label {
-	keys := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
-		if c := boolCompare(belongs(b), belongs(a)); c != 0 {
-			return c
+	keys := make([]string, 0, len(m))
+	var others []string
+	for key := range m {
+		if belongs(key) {
+			keys = append(keys, key)
+		} else {
+			others = append(others, key)
 		}
-		return cmp.Compare(a, b)
-	})
+	}
+	slices.Sort(keys)
+	slices.Sort(others)
+	keys = append(keys, others...)
 	var kept []metric.Label
 	size := 0
 	for _, key := range keys {
@@ -57,17 +62,6 @@ func belongs(key string) bool {
 	return strings.HasPrefix(key, "com.docker.swarm.") ||
 		strings.HasPrefix(key, "com.docker.stack.") ||
 		strings.HasPrefix(key, "com.docker.compose.")
-}
-
-// boolCompare orders false before true.
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // clean returns s as valid UTF-8 of at most limit bytes, cut between characters: what is

@@ -131,19 +131,26 @@ const (
 	Create  Action = "create"
 	Destroy Action = "destroy"
 	OOMKill Action = "oom_kill"
+
+	// ClockStep happens to the node, the container "/": its clock was set.
+	ClockStep Action = "clock_step"
 )
+
+// UnknownExit is the exit code of what has ended unobserved.
+const UnknownExit = -1
 
 // MissedReason is why sweeps were not made.
 type MissedReason uint8
 
 const (
-	MissedStopped MissedReason = iota // the agent's process didn't run when they were due
-	MissedOverrun                     // the sweep before took longer than the interval
+	MissedStopped   MissedReason = iota // the agent's process didn't run when they were due
+	MissedOverrun                       // the sweep before took longer than the interval
+	MissedSuspended                     // the machine was suspended when they were due
 	NumMissedReasons
 )
 
 // String returns the word that documents have for it.
-func (r MissedReason) String() string { return [...]string{"stopped", "overrun"}[r] }
+func (r MissedReason) String() string { return [...]string{"stopped", "overrun", "suspended"}[r] }
 
 // Missed is sweeps that were due and not made, for one reason.
 type Missed struct {
@@ -164,9 +171,12 @@ type Event struct {
 	// Container is who it was, as far as known; the collector fills it in from its
 	// targets where the runtime doesn't.
 	Container *Container
-	// ExitCode belongs to Die, Health ("healthy", "unhealthy") to Health.
+	// ExitCode belongs to Die, UnknownExit where nothing tells it; Health ("healthy",
+	// "unhealthy") to Health.
 	ExitCode int
 	Health   string
+	// Step is, for ClockStep, by how much the clock was set: forward if positive.
+	Step time.Duration
 	// LastMinute is, for Die, what the container did in the minute before its end; nil
 	// where nothing was measured.
 	LastMinute *Window

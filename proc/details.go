@@ -155,18 +155,21 @@ func (d *Details) list(dir int, name string, f func(folder int, name string) boo
 // Details' goroutine.
 type Processes struct {
 	d     *Details
+	id    string
 	sched schedule
 	load  load
 }
 
-// NewProcesses returns a reader of the processes of a container.
-func (d *Details) NewProcesses() *Processes {
-	return &Processes{d: d, sched: schedule{tasks: map[int]schedTask{}}}
+// NewProcesses returns a reader of the processes of the container with that id, or of others
+// if it is "".
+func (d *Details) NewProcesses(id string) *Processes {
+	return &Processes{d: d, id: id, sched: schedule{tasks: map[int]schedTask{}}}
 }
 
 // Read puts what is wanted of the processes pids, the first of them first, into s; now is
-// the time. The pids are of the PID namespace of the procfs. A process that has ended, or
-// can't be read, takes nothing away from the others. What can't be known is absent.
+// the time. The pids are of the PID namespace of the procfs. A process that has ended, also
+// if another one has got its number, or can't be read, takes nothing away from the others.
+// What can't be known is absent.
 func (p *Processes) Read(pids []int, now time.Time, s *metric.Sample) {
 	d, w := p.d, &p.d.wanted
 	var files descriptors
@@ -174,7 +177,7 @@ func (p *Processes) Read(pids []int, now time.Time, s *metric.Sample) {
 	var referenced referencedMemory
 	p.sched.begin()
 	for i, pid := range pids {
-		dir, err := d.fs.open(pidDir(pid), unix.O_PATH|unix.O_DIRECTORY)
+		dir, err := d.fs.openProcess(pid, p.id)
 		if err != nil {
 			continue // it has ended
 		}

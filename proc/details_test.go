@@ -27,7 +27,7 @@ var allOfProcesses = Wanted{Processes: true, Sched: true, Tasks: true, Reference
 // A process that was captured, beside one that has ended since it was listed.
 func TestProcessesFixture(t *testing.T) {
 	root := copyMachine(t, v1Machine)
-	p := open(t, root).NewDetails(allOfProcesses).NewProcesses()
+	p := open(t, root).NewDetails(allOfProcesses).NewProcesses("")
 	var s metric.Sample
 	start := time.Unix(1000, 0)
 	p.Read([]int{28949, 99999}, start, &s)
@@ -207,7 +207,7 @@ func TestProcessesLive(t *testing.T) {
 	a, b := startHolder(t, 5, 3), startHolder(t, 2, 0)
 	pids := []int{a.pid, b.pid}
 	d := open(t, "/proc").NewDetails(allOfProcesses)
-	p := d.NewProcesses()
+	p := d.NewProcesses("")
 	var limit unix.Rlimit
 	if err := unix.Prlimit(a.pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 321, Max: 4321}, &limit); err != nil {
 		t.Fatal(err)
@@ -291,8 +291,8 @@ func TestProcessesWithoutRights(t *testing.T) {
 		}
 		d := open(t, "/proc").NewDetails(Wanted{Processes: true, Sched: true, Tasks: true, Referenced: true, TCP: true})
 		var s metric.Sample
-		d.NewProcesses().Read([]int{pid}, time.Now(), &s)
-		d.ReadSockets(pid, &s)
+		d.NewProcesses("").Read([]int{pid}, time.Now(), &s)
+		d.ReadSockets(pid, "", &s)
 		want, err := strconv.ParseInt(os.Getenv(dropped+"_FILES"), 10, 64)
 		if err != nil {
 			t.Fatal(err)
@@ -382,7 +382,7 @@ func BenchmarkDetailsOfProcesses(b *testing.B) {
 				}
 				opened = append(opened, f)
 			}
-			p := open(b, "/proc").NewDetails(Wanted{Processes: true, Sched: true, Tasks: true}).NewProcesses()
+			p := open(b, "/proc").NewDetails(Wanted{Processes: true, Sched: true, Tasks: true}).NewProcesses("")
 			pids := []int{os.Getpid()}
 			var s metric.Sample
 			for b.Loop() {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"github.com/prometheus/procfs"
@@ -135,10 +134,17 @@ func prettyName(r io.Reader) string {
 		if !ok {
 			continue
 		}
-		if unquoted, err := strconv.Unquote(value); err == nil {
-			return unquoted
-		}
-		return strings.Trim(value, `'"`)
+		return unquoteShell(value)
 	}
 	return "Linux"
+}
+
+// unquoteShell returns a word of a shell without its quotes, and without the backslashes that
+// the double ones need.
+func unquoteShell(word string) string {
+	inner, quoted := strings.CutPrefix(word, `"`)
+	if inner, ok := strings.CutSuffix(inner, `"`); quoted && ok {
+		return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\$`, `$`, "\\`", "`").Replace(inner)
+	}
+	return strings.Trim(word, `'"`)
 }

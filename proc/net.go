@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/swarmgauge/swarmgauge/hang"
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
@@ -21,6 +22,7 @@ import (
 // and open it anew now and then.
 type Net struct {
 	fd        int
+	quick     bool   // it is the kernel's
 	path      string // of net/dev, for errors
 	namespace uint64
 	forget    metric.Set
@@ -49,15 +51,21 @@ var interfaceIDs = [...]struct {
 // netColumns is how many columns of net/dev have to be there.
 const netColumns = 12
 
-// OpenNet opens the network namespace of the process pid. The error is ErrGone if there is
-// no such process.
-func (fs *FS) OpenNet(pid int) (*Net, error) {
-	name := pidDir(pid) + "/net/dev"
-	fd, err := fs.open(name, unix.O_RDONLY)
+// OpenNet opens the network namespace of the process pid of the container with that id; ""
+// is any process. The error is ErrGone if there is no such process, as when the number is
+// another one's by now.
+func (fs *FS) OpenNet(pid int, id string) (*Net, error) {
+	dir, err := fs.openProcess(pid, id)
 	if err != nil {
-		return nil, goneOr(err)
+		return nil, err
 	}
-	n := &Net{fd: fd, path: fs.path(name), buf: make([]byte, 0, netBuffer)}
+	defer unix.Close(dir)
+	path := fs.path(pidDir(pid) + "/net/dev")
+	fd, err := openat(dir, "net/dev", unix.O_RDONLY)
+	if err != nil {
+		return nil, goneOr(&os.PathError{Op: "open", Path: path, Err: err})
+	}
+	n := &Net{fd: fd, quick: !hang.May(fd), path: path, buf: make([]byte, 0, netBuffer)}
 	for _, column := range interfaceIDs {
 		n.forget.Add(column.id)
 	}
@@ -83,6 +91,9 @@ func (n *Net) Read(s *metric.Sample) error {
 	if err := n.load(); err != nil {
 		return &os.PathError{Op: "read", Path: n.path, Err: err}
 	}
+	if len(n.buf) == 0 {
+		return fmt.Errorf("%s is empty", n.path)
+	}
 	if bad := parseNetDev(n.buf, s); bad != nil {
 		return fmt.Errorf("%s: can't make sense of %q", n.path, clip(bad))
 	}
@@ -96,12 +107,14 @@ const maxLine = 512
 // one more, in the page and in the buffer, the first read has brought all of them. Of that
 // one Go's scheduler isn't told, for the reason that package cgroup gives.
 func (n *Net) load() (err error) {
-	buf := n.buf[:cap(n.buf)]
-	got, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(n.fd),
-		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
-	if errno == 0 && int(got)+maxLine <= min(len(buf), pageSize) {
-		n.buf = buf[:got]
-		return nil
+	if n.quick {
+		buf := n.buf[:cap(n.buf)]
+		got, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(n.fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
+		if errno == 0 && int(got)+maxLine <= min(len(buf), pageSize) {
+			n.buf = buf[:got]
+			return nil
+		}
 	}
 	n.buf, err = readAll(n.fd, n.buf)
 	return err

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/swarmgauge/swarmgauge/hang"
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
@@ -49,13 +51,26 @@ type Node struct {
 	missing []error
 	buf     []byte
 	begun   bool // Read was called
+	// foreign are the reads of files that aren't the kernel's, nil where OpenNode has found
+	// none.
+	foreign *hang.Reads
 }
+
+const (
+	// maxHung is how many of the node's files may hang at once.
+	maxHung = len(nodeSources)
+	// foreignText is what is read at most of a file that isn't the kernel's: more than
+	// lxcfs makes of the longest one, stat.
+	foreignText = 256 << 10
+)
 
 // nodeFile is an open file of the table.
 type nodeFile struct {
 	nodeSource
 	fd     int
 	forget metric.Set
+	// place is where the file is read if it isn't the kernel's, nil if it is.
+	place *hang.Place
 }
 
 // OpenNode opens the node's files. Those that this kernel doesn't have, or that can't be
@@ -68,9 +83,14 @@ func (fs *FS) OpenNode() (*Node, error) {
 			file.forget.Add(id)
 		}
 		var err error
-		if file.fd, err = fs.open(source.name, unix.O_RDONLY); err == nil {
+		if file.fd, err = fs.open(source.name, unix.O_RDONLY|unix.O_NONBLOCK); err == nil {
+			if hang.May(file.fd) {
+				file.place = new(hang.Place)
+			}
 			// Kernels with pressure switched off may have the files and refuse to read them.
-			if n.buf, err = readAll(file.fd, n.buf); err != nil {
+			if err = n.load(&file); err == hang.ErrHung {
+				err = nil // it may come back
+			} else if err != nil {
 				unix.Close(file.fd)
 				err = &os.PathError{Op: "read", Path: fs.path(source.name), Err: err}
 			}
@@ -85,7 +105,7 @@ func (fs *FS) OpenNode() (*Node, error) {
 		}
 	}
 	var err error
-	if n.net, err = fs.OpenNet(1); errors.Is(err, ErrGone) {
+	if n.net, err = fs.OpenNet(1, ""); errors.Is(err, ErrGone) {
 		err = fmt.Errorf("%s can't be seen: is /proc mounted with hidepid, and the agent not root?", fs.path("1"))
 	}
 	if err != nil {
@@ -150,7 +170,7 @@ func (n *Node) Read(s *metric.Sample, slow bool) error {
 
 func (n *Node) readFile(file *nodeFile, s *metric.Sample) (err error) {
 	s.Forget(&file.forget)
-	n.buf, err = readAll(file.fd, n.buf)
+	err = n.load(file)
 	switch {
 	case err != nil:
 		return &os.PathError{Op: "read", Path: n.root + "/" + file.name, Err: err}
@@ -161,6 +181,37 @@ func (n *Node) readFile(file *nodeFile, s *metric.Sample) (err error) {
 		return fmt.Errorf("%s/%s: can't make sense of %q", n.root, file.name, clip(bad))
 	}
 	return nil
+}
+
+// Hung returns how many of the node's files don't answer now. Any goroutine may ask.
+func (n *Node) Hung() int {
+	if n.foreign == nil {
+		return 0
+	}
+	return n.foreign.Hung()
+}
+
+// load reads the text of a file into n.buf. In a system container lxcfs puts files of its own
+// over some of the kernel's, and may hang: then these have no numbers, and all others have.
+func (n *Node) load(file *nodeFile) (err error) {
+	if file.place == nil {
+		n.buf, err = readAll(file.fd, n.buf)
+		return err
+	}
+	if n.foreign == nil {
+		n.foreign = hang.New(maxHung)
+	}
+	n.buf = slices.Grow(n.buf[:0], foreignText)
+	fd := file.fd
+	got, err := n.foreign.Read(file.place, n.buf[:foreignText], func(b []byte) (int, error) {
+		text, err := readAll(fd, b[:0:len(b)-1])
+		if len(text) >= len(b) {
+			return 0, unix.EFBIG
+		}
+		return len(text), err
+	})
+	n.buf = n.buf[:got]
+	return err
 }
 
 // takeCPUs lets Read fill the rows of the CPUs too.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // The engine's word for a container's process may be stale, and a list of processes that
@@ -27,12 +29,55 @@ func (fs *FS) InCgroup(pid int, id string) bool {
 	if err != nil {
 		return false
 	}
+	found, _ := inContainer(text, id)
+	return found
+}
+
+// inContainer tells whether the text of a process's cgroup file has the id of a container,
+// or of any.
+func inContainer(text []byte, id string) (found, any bool) {
 	for _, path := range cgroupPaths(text) {
-		if found := containerID(path); len(found) > 0 && string(found) == id {
-			return true
+		if one := containerID(path); len(one) > 0 {
+			found, any = found || string(one) == id, true
 		}
 	}
-	return false
+	return found, any
+}
+
+// openProcess opens the folder of the process pid, which goes on to be that process's,
+// whoever gets the number after its end. It is ErrGone if there is no such process, or none
+// that is in the container with that id; "" stands for any process. One in the agent's own
+// cgroup, where that is the root of what the agent sees, may be in the agent's container.
+func (fs *FS) openProcess(pid int, id string) (dir int, err error) {
+	dir, err = fs.open(pidDir(pid), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil || id == "" {
+		return dir, goneOr(err)
+	}
+	text, err := readIn(dir, "cgroup")
+	found, other := inContainer(text, id)
+	if err == nil && !found && !other {
+		var own []byte
+		own, err = fs.read("self/cgroup")
+		found = bytes.Equal(text, own)
+	}
+	if err == nil && !found {
+		err = ErrGone
+	}
+	if err != nil {
+		unix.Close(dir)
+		return -1, goneOr(err)
+	}
+	return dir, nil
+}
+
+// readIn returns the whole text of a file in the folder dir.
+func readIn(dir int, name string) ([]byte, error) {
+	fd, err := openat(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return readAll(fd, nil)
 }
 
 // PidsByContainer returns the process of each container that has the lowest id, which most

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -194,4 +195,39 @@ func FuzzCgroupPaths(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Who has the number of a process is asked before anything of it is read: another container's
+// is none of this one's, and neither is one of no container.
+func TestOpenProcess(t *testing.T) {
+	root := copyMachine(t, v2Machine)
+	f := func(cgroup, own, of string, want error) {
+		t.Helper()
+		for pid, text := range map[string]string{"7": cgroup, "self": own} {
+			if err := os.MkdirAll(filepath.Join(root, pid), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write(t, root, pid+"/cgroup", text)
+		}
+		fs := open(t, root)
+		dir, err := fs.openProcess(7, of)
+		if err != want {
+			t.Errorf("%q of %q, the agent in %q: %v, want %v", cgroup, of, own, err, want)
+		}
+		if err == nil {
+			unix.Close(dir)
+		}
+	}
+	id, other := idA, idB
+	f("0::/system.slice/docker-"+id+".scope\n", "0::/\n", id, nil)
+	f("0::/../docker-"+id+".scope\n", "0::/\n", id, nil)
+	f("0::/docker/"+other+"\n", "0::/\n", id, ErrGone)
+	f("0::/docker/"+id+"/docker/"+other+"\n", "0::/\n", id, ErrGone)
+	f("0::/system.slice/cron.service\n", "0::/\n", id, ErrGone)
+	f("0::/\n", "0::/\n", id, nil) // in the agent's own container
+	f("0::/docker/"+other+"\n", "0::/\n", "", nil)
+	f("", "0::/\n", id, ErrGone) // a zombie has none
+	if _, err := open(t, root).openProcess(8, id); err != ErrGone {
+		t.Errorf("no process: %v", err)
+	}
 }

@@ -29,7 +29,8 @@ type sockets struct {
 }
 
 // ReadSockets puts what is wanted of the sockets in the network namespace of the process
-// pid into s, and forgets what s has of that.
+// pid of the container with that id, "" for any process, into s, and forgets what s has of
+// that.
 //
 // The kernel tells sockets one by one, and looks for those of TCP through the connections
 // of all namespaces, in a table that is as large as the machine. Its socket diagnosis
@@ -37,9 +38,9 @@ type sockets struct {
 // five to eight times as long (BenchmarkSockets). But the diagnosis is of the namespace
 // that asks, and so needs the right to go there; where that isn't given, the files are
 // read. A namespace that has no sockets of TCP says so in a file that costs next to nothing.
-func (d *Details) ReadSockets(pid int, s *metric.Sample) {
+func (d *Details) ReadSockets(pid int, id string, s *metric.Sample) {
 	s.Forget(&d.forget)
-	dir, err := d.fs.open(pidDir(pid), unix.O_PATH|unix.O_DIRECTORY)
+	dir, err := d.fs.openProcess(pid, id)
 	if err != nil {
 		return // it has ended
 	}

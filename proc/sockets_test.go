@@ -111,7 +111,7 @@ func TestReadSocketsFixture(t *testing.T) {
 	d := open(t, copyMachine(t, v1Machine)).NewDetails(Wanted{TCP: true, UDP: true, TCPCounters: true})
 	s := new(metric.Sample)
 	for range 2 { // what was there before makes no difference
-		d.ReadSockets(28949, s)
+		d.ReadSockets(28949, "", s)
 	}
 	if rows := s.Rows(metric.PerSocket); rows != 4 {
 		t.Fatalf("%d kinds of sockets", rows)
@@ -137,7 +137,7 @@ func TestReadSocketsFixture(t *testing.T) {
 	if v, _ := s.Get(metric.TCPCounter + 3); int64(v) != -1 {
 		t.Errorf("MaxConn is %d, want -1", int64(v))
 	}
-	d.ReadSockets(99999, s) // a process that isn't there
+	d.ReadSockets(99999, "", s) // a process that isn't there
 	if s.Read(metric.PerSocket) || s.Read(metric.PerTCP) {
 		t.Error("sockets of a process that has ended are left")
 	}
@@ -298,7 +298,7 @@ func TestOpenDiagnosisLeavesNothingBehind(t *testing.T) {
 	d := fs.NewDetails(Wanted{TCP: true, UDP: true})
 	for range 50 {
 		var s metric.Sample
-		d.ReadSockets(p.pid, &s)
+		d.ReadSockets(p.pid, "", &s)
 		check(t, &s, metric.TCPListen, rowNamed(t, &s, metric.PerSocket, "tcp"), 0)
 		if a, b := namespace(); a != own || b != shown {
 			t.Fatalf("namespaces %s and %s, were %s and %s", a, b, own, shown)
@@ -320,7 +320,7 @@ func TestTCPCountersAgainstProcfs(t *testing.T) {
 		var s metric.Sample
 		before, err1 := self.Snmp()
 		beforeExt, err2 := self.Netstat()
-		d.ReadSockets(os.Getpid(), &s)
+		d.ReadSockets(os.Getpid(), "", &s)
 		after, err3 := self.Snmp()
 		afterExt, err4 := self.Netstat()
 		if err := errors.Join(err1, err2, err3, err4); err != nil {

@@ -37,7 +37,7 @@ type Encoder struct {
 	node       *metric.Node // whose text is in host
 	host       []byte
 	identities map[*metric.Container]*identity
-	newest     int64 // newest slot seen
+	newest     int64 // newest slot seen since the clock was set back
 }
 
 // NewEncoder returns an Encoder. The interval must be positive.
@@ -138,8 +138,16 @@ func (e *Encoder) AppendEvent(dst []byte, node *metric.Node, event *metric.Event
 		dst = appendHealth(dst, c.Health)
 	}
 	switch {
+	case event.Action == metric.ClockStep:
+		dst = append(dst, `,"clock.step_seconds":`...)
+		if event.Step < 0 {
+			dst = append(dst, '-')
+		}
+		dst = appendDecimal(dst, uint64(event.Step.Abs()/time.Microsecond), 6)
 	case event.Action == metric.Die:
-		dst = appendExit(dst, event.ExitCode, c.Exit)
+		if event.ExitCode != metric.UnknownExit {
+			dst = appendExit(dst, event.ExitCode, c.Exit)
+		}
 	case c.Exit != nil:
 		dst = appendExit(dst, c.Exit.Code, c.Exit)
 	}
@@ -227,13 +235,13 @@ func appendTime(dst []byte, t time.Time) []byte {
 }
 
 // slot returns the number of the interval that w lies in, and forgets identities that were
-// not used in the interval before.
+// not used in the interval before, or only in one that the clock was set back from.
 func (e *Encoder) slot(w *metric.Window) int64 {
 	slot := w.Slot / int64(e.options.Interval)
-	if slot > e.newest {
+	if slot > e.newest || slot < e.newest-1 {
 		e.newest = slot
 		for c, id := range e.identities {
-			if id.slot < slot-1 {
+			if id.slot < slot-1 || id.slot > slot {
 				delete(e.identities, c)
 			}
 		}

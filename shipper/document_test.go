@@ -136,6 +136,9 @@ func documents(e *Encoder) map[string][]byte {
 		"filesystem":   e.AppendRow(nil, node, nw, metric.PerFilesystem, 0),
 		"die":          e.AppendEvent(nil, node, &metric.Event{Time: time.Unix(0, slotTime-5e8), Action: metric.Die, ID: c.ID, Container: &exited, ExitCode: 137, LastMinute: fullWindow(&exited)}),
 		"health":       e.AppendEvent(nil, node, &metric.Event{Time: time.Unix(0, slotTime-5e8), Action: metric.Health, ID: c.ID, Container: c, Health: "unhealthy"}),
+		"clock": e.AppendEvent(nil, node, &metric.Event{
+			Time: time.Unix(0, slotTime), Action: metric.ClockStep, Container: &metric.Container{Path: metric.Root}, Step: -3600*time.Second - 250*time.Millisecond,
+		}),
 		"gap": e.AppendGap(nil, node, &Gap{
 			Time: slotTime, Reason: "budget", Documents: 1234, FirstSlot: slotTime - 20e9, LastSlot: slotTime - 10e9,
 			FirstBatch: 17, LastBatch: 18, Epoch: 0xfeed,

@@ -189,7 +189,8 @@ var identityFields = [...]Field{
 	{Name: "event.dataset", Type: Keyword, Help: "Kind of document: swarmgauge.container, .node, .interface, .device, .filesystem, .event, .gap or .agent."},
 	{Name: "event.module", Type: Keyword, Help: "Always swarmgauge."},
 	{Name: "event.kind", Type: Keyword, Help: "metric, or event for events and gaps."},
-	{Name: "event.action", Type: Keyword, Help: "What happened to the container: start, die, oom, health_status, rename, update."},
+	{Name: "event.action", Type: Keyword, Help: "What happened to the container: start, die, oom, health_status, rename, update; or to the node: clock_step."},
+	{Name: "clock.step_seconds", Type: Double, Unit: "seconds", Help: "By how much the node's clock was set, forward if positive (clock_step)."},
 	{Name: "ecs.version", Type: Keyword, Help: "Version of the Elastic Common Schema whose names are used."},
 	{Name: "agent.type", Type: Keyword, Help: "Always swarmgauge."},
 	{Name: "agent.version", Type: Keyword, Help: "Version of the agent."},
@@ -216,7 +217,7 @@ var identityFields = [...]Field{
 	{Name: "container.restart_count", Type: Long, Unit: "count", Help: "Restarts by the runtime."},
 	{Name: "container.state", Type: Keyword, Help: "The runtime's word: running, paused, restarting, exited."},
 	{Name: "container.health", Type: Keyword, Help: "starting, healthy or unhealthy; absent without a health check."},
-	{Name: "container.exit_code", Type: Long, Help: "Exit status of the container's first process; absent while it runs."},
+	{Name: "container.exit_code", Type: Long, Help: "Exit status of the container's first process; absent while it runs, and where nothing tells it."},
 	{Name: "container.oom_killed", Type: Boolean, Help: "Whether the OOM killer ended the container; absent while it runs."},
 	{Name: "container.unidentified", Type: Keyword, Help: "Why the container has no name."},
 
@@ -244,7 +245,7 @@ var identityFields = [...]Field{
 	{Name: "filesystem.mount_point", Type: Keyword, Help: "Where it is mounted."},
 	{Name: "filesystem.type", Type: Keyword, Help: "The kernel's name of the filesystem's type."},
 
-	{Name: "gap.reason", Type: Keyword, Help: "Why documents were lost (budget, memory, behind, damaged, refused), or sweeps missed (stopped, overrun)."},
+	{Name: "gap.reason", Type: Keyword, Help: "Why documents were lost (budget, memory, behind, damaged, refused), or sweeps missed (stopped, overrun, suspended)."},
 	{Name: "gap.documents", Type: Long, Unit: "count", Help: "Documents that were lost."},
 	{Name: "gap.sweeps", Type: Long, Unit: "count", Help: "Sweeps over all containers that were not made."},
 	{Name: "gap.first_slot", Type: Long, Help: "First interval (sample.slot) of which documents were lost or sweeps missed."},

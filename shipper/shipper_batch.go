@@ -19,6 +19,14 @@ const (
 // index YYYY.MM.DD; it also fits the 48 bits that an _id has for the time.
 const lastMilli = 253402300799999
 
+// Documents from before the first or after the last of these days, by a clock that was never
+// set or was set wrong, are in that day's index: one that nobody expects would be looked for
+// by nobody, and never be deleted.
+var (
+	firstIndex = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMilli()   // immutable; before the first version
+	lastIndex  = time.Date(2099, time.December, 31, 0, 0, 0, 0, time.UTC).UnixMilli() // immutable
+)
+
 // Batch is the body of one _bulk request while it is being written: action lines and
 // documents in turn. The names it gives to documents, _index and _id, are part of the
 // body and never change: that is what makes a second delivery harmless.
@@ -60,19 +68,19 @@ func (b *Batch) reset(epoch, seq uint64, d *deflater) {
 // milliseconds since the Unix epoch, for the caller to append the document to: one line of
 // JSON, without the newline. Source takes it back.
 //
-// The index is <prefix>-YYYY.MM.DD in UTC by the document's own time, so that the same
-// document always meets the same index: Elasticsearch keeps _ids unique within an index
-// only (elastic/elasticsearch#44794). The _id is the base64url of 21 bytes, big endian:
+// The index is <prefix>-YYYY.MM.DD in UTC by the document's own time, from 2025 to 2099, so
+// that the same document always meets the same index: Elasticsearch keeps _ids unique within
+// an index only (elastic/elasticsearch#44794). The _id is the base64url of 21 bytes, big endian:
 // 48 bits of milliseconds, 64 of the spool's epoch, 40 of the batch's sequence number,
 // 16 of the document's place in the batch. The time leads, because Lucene skips the
 // segments whose range of ids excludes the new one.
 func (b *Batch) Action(unixMilli int64) []byte {
 	ms := min(max(unixMilli, 0), lastMilli)
 	b.first, b.last = min(b.first, ms), max(b.last, ms)
-	if day := ms / 86400e3; b.index == nil || day != b.day {
+	if day := min(max(ms, firstIndex), lastIndex) / 86400e3; b.index == nil || day != b.day {
 		b.day = day
 		b.index = append(append(b.index[:0], b.prefix...), '-')
-		b.index = time.UnixMilli(ms).UTC().AppendFormat(b.index, "2006.01.02")
+		b.index = time.UnixMilli(day*86400e3).UTC().AppendFormat(b.index, "2006.01.02")
 	}
 	var id [24]byte
 	binary.BigEndian.PutUint64(id[0:], uint64(ms)<<16)

@@ -293,6 +293,38 @@ func TestNode(t *testing.T) {
 	}
 }
 
+// TestClock: wherever the clock jumps, the index is of a sane day, the timestamp what the
+// clock said, and no _id comes twice.
+func TestClock(t *testing.T) {
+	es := estest.New()
+	s, _ := start(t, testOptions(t, es))
+	f := func(at time.Time, index string) {
+		t.Helper()
+		before := int64(len(es.Documents()))
+		w := metric.Window{Container: &metric.Container{Path: "/docker/x", ID: "x"}, Samples: 1}
+		w.Last.Time = at.UnixNano()
+		s.Put(testNode(), &w)
+		s.Flush(w.Last.Time)
+		eventually(t, "the document is indexed", func() bool { return s.Stats().Indexed == before+1 })
+		d := es.Documents()[before]
+		if want := fmt.Sprintf(`"timestamp":%d,`, at.UnixMicro()); d.Index != index || !strings.Contains(string(d.Source), want) {
+			t.Errorf("%v: index %s, document %s", at, d.Index, d.Source)
+		}
+	}
+	day := func(year int) time.Time { return time.Date(year, 6, 30, 23, 59, 59, 0, time.UTC) }
+	f(day(2026), "cadvisor-2026.06.30")
+	f(day(2026).Add(time.Hour), "cadvisor-2026.07.01")
+	f(day(2026), "cadvisor-2026.06.30")
+	f(day(1970), "cadvisor-2025.01.01")
+	f(day(2024), "cadvisor-2025.01.01")
+	f(day(2025), "cadvisor-2025.06.30")
+	f(day(2027), "cadvisor-2027.06.30")
+	f(day(2200), "cadvisor-2099.12.31")
+	if v := s.Stats(); v.DuplicatesUnexpected != 0 || v.Dead != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
 // TestSplit: a batch ends at 5000 documents or 5 MiB.
 func TestSplit(t *testing.T) {
 	s, _ := start(t, testOptions(t, nil))

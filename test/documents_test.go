@@ -100,10 +100,7 @@ func startPrinter(t testing.TB, cmd *exec.Cmd) *printer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		killer := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
-		cmd.Wait()
-		killer.Stop()
+		p.stop()
 		for _, line := range p.malformed {
 			t.Errorf("not one JSON object in UTF-8: %.2000q", line)
 		}
@@ -118,6 +115,22 @@ func startPrinter(t testing.TB, cmd *exec.Cmd) *printer {
 		return nil
 	})
 	return p
+}
+
+// stop ends the agent, unless it has ended.
+func (p *printer) stop() {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	killer := time.AfterFunc(10*time.Second, func() { p.cmd.Process.Kill() })
+	p.cmd.Wait()
+	killer.Stop()
+}
+
+// take returns the documents so far, and forgets them.
+func (p *printer) take() (taken []document) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken, p.documents = p.documents, nil
+	return taken
 }
 
 // Write takes a part of the agent's output.

@@ -525,6 +525,10 @@ func (h *host) testLabels(t *testing.T) {
 		"\xff":                    "invalid key",
 		strings.Repeat("k", 5000): "long key",
 		"emoji":                   "🐋",
+		"markup":                  "</script><script>alert(1)</script>",
+		"template":                "{{.}}",
+		"a":                       "scalar",
+		"a.b":                     "below it",
 		"last":                    "kept",
 	}
 	id := h.createRaw(t, "nasty", nasty)
@@ -534,7 +538,7 @@ func (h *host) testLabels(t *testing.T) {
 			d := p.after(t, id, time.Now())
 			labels, _ := d["labels"].(map[string]any)
 			for key, want := range map[string]string{
-				"quotes": nasty["quotes"], "emoji": "🐋", "last": "kept", "newline": "a b  \u2028c", "nul": "a b",
+				"quotes": nasty["quotes"], "emoji": "🐋", "last": "kept", "markup": nasty["markup"], "template": "{{.}}", "a": "scalar", "a.b": "below it", "newline": "a b  \u2028c", "nul": "a b",
 				"invalid": "a\ufffd\ufffdb\ufffd", "long": long[:1024],
 			} {
 				if got := labels[key]; got != want {

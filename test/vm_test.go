@@ -51,6 +51,8 @@ const (
 
 	pidsLimit = 5
 
+	clockStep = 3600 // seconds
+
 	// A period that is longer than the pauses that a busy machine makes an emulated
 	// processor take: the kernel gives no quota for a period whose end it has missed.
 	cpuQuota, cpuPeriod = 200_000, 400_000 // microseconds
@@ -67,9 +69,9 @@ func workload() string {
 MEMORY=%d MEMORY_LIMIT=%d OOM_LIMIT=%d
 WRITES=%d WRITE_SIZE=%d READS=%d READ_SIZE=%d
 QUESTIONS=%d QUESTION_SIZE=%d
-PIDS_LIMIT=%d CPU_QUOTA=%d CPU_PERIOD=%d CPU_SECONDS=%d CONTAINER_ID=%s
+PIDS_LIMIT=%d CPU_QUOTA=%d CPU_PERIOD=%d CPU_SECONDS=%d CONTAINER_ID=%s CLOCK_STEP=%d
 `, heldMemory, memoryLimit, oomLimit, diskWrites, diskWriteSize, diskReads, diskReadSize,
-		questions, questionSize, pidsLimit, cpuQuota, cpuPeriod, cpuSeconds, bareContainer)
+		questions, questionSize, pidsLimit, cpuQuota, cpuPeriod, cpuSeconds, bareContainer, clockStep)
 }
 
 // TestUnifiedKernelPackages runs the tests of the packages that read the kernel as the
@@ -177,6 +179,30 @@ func TestUnifiedKernelBare(t *testing.T) {
 	oom.shows(t, "container.memory.limit_bytes", oomLimit)
 	pids.shows(t, "container.pids.limit", pidsLimit)
 	pids.shows(t, "container.pids.current", r.kernel.number(t, "pids/pids.current", ""))
+	t.Run("clock", func(t *testing.T) { checkClock(t, r) })
+}
+
+// checkClock checks what an agent said while the clock was set forward and back. With
+// injected clocks, package collector's TestC08 does more of it.
+func checkClock(t *testing.T, r report) {
+	documents := r.documents(t, "clock documents")
+	var steps []float64
+	for _, d := range selected(documents, func(d document) bool { return d.text("event.action") == "clock_step" }) {
+		by, _ := d.number("clock.step_seconds")
+		steps = append(steps, by)
+	}
+	if len(steps) != 2 || math.Abs(steps[0]-clockStep) > 5 || math.Abs(steps[1]+clockStep) > 5 {
+		t.Errorf("the clock was set by %d s and back; told is %v", clockStep, steps)
+	}
+	var windows, seconds float64
+	for _, d := range selected(documents, func(d document) bool { return d.dataset() == "node" }) {
+		long, ok := d.number("sample.interval_seconds")
+		if !ok || long > 10 {
+			t.Errorf("a window of %v seconds (%v)", long, ok)
+		}
+		windows, seconds = windows+1, seconds+long
+	}
+	t.Logf("steps of %v s, %.0f windows of %.1f s together", steps, windows, seconds)
 }
 
 // TestUnifiedKernelSystemdDocker measures Docker's containers on the platform that most

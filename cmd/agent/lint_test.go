@@ -9,6 +9,7 @@ import (
 
 	"github.com/swarmgauge/swarmgauge/cgroup"
 	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/proc"
 	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/web"
 )
@@ -20,7 +21,7 @@ func TestLint(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cgroups.Close()
-	s := &state{parts: &parts{cgroups: cgroups}}
+	s := &state{parts: &parts{cgroups: cgroups, host: new(proc.Node)}}
 	families := append(loopFamilies(collector.Stats{}), s.readFamilies()...)
 	families = append(families, deliveryFamilies(shipper.Stats{Dropped: map[string]int64{"budget": 1}})...)
 	families = append(append(families, runtimeFamilies()...), processFamilies()...)

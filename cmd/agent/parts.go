@@ -22,6 +22,7 @@ import (
 // parts are what reads the node.
 type parts struct {
 	cgroups     *cgroup.Hierarchy
+	networks    int // how many may be kept open
 	proc        *proc.FS
 	host        *proc.Node
 	filesystems *proc.Filesystems
@@ -43,9 +44,13 @@ const slowInterval = time.Minute
 // refreshInterval is the time between looks at the engine's files and the filesystems.
 const refreshInterval = 10 * time.Second
 
-// spareDescriptors are kept for everything that isn't a kept-open file of a cgroup:
-// connections, spool files, and one for the network of each container.
-const spareDescriptors = 256
+const (
+	// spareDescriptors are kept for everything that isn't a kept-open file of a cgroup:
+	// connections, spool files, and one for the network of each container.
+	spareDescriptors = 256
+	// lastDescriptors are those of them that no container's network gets.
+	lastDescriptors = 128
+)
 
 func openParts(o *options, log *zap.Logger) (*parts, error) {
 	fs, err := proc.Open(o.ProcRoot)
@@ -56,11 +61,12 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if o.HostRoot == "" && fs.OwnRoot() {
 		o.HostRoot = "/"
 	}
+	keep, networks := descriptors()
 	cgroups, err := cgroup.Open(cgroup.Options{
 		ProcRoot:       o.ProcRoot,
 		CgroupRoot:     o.CgroupRoot,
 		SysRoot:        o.SysRoot,
-		MaxDescriptors: descriptors(),
+		MaxDescriptors: keep,
 		HugePages:      groups.Has("hugetlb"),
 		NUMA:           groups.Has("memory_numa"),
 		MemoryMigrate:  groups.Has("cpuset"),
@@ -90,7 +96,7 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		return nil, usageError{err}
 	}
 	p := &parts{
-		occurrences: collector.NewOccurrences(limits), cgroups: cgroups, proc: fs, host: host,
+		occurrences: collector.NewOccurrences(limits), cgroups: cgroups, networks: networks, proc: fs, host: host,
 		filesystems: fs.NewFilesystems(o.HostRoot), engine: engine, details: o.details(fs, log), log: log,
 	}
 	if groups, _ := o.groups(); groups.Has("disk") { // was checked with the options
@@ -137,11 +143,11 @@ func (p *parts) notes() []string {
 
 // descriptors raises the limit of open files as far as it goes and returns how many of
 // them may be kept for cgroups: nine in ten, because a container's network needs one
-// beside the ten or so of its cgroup.
-func descriptors() int {
+// beside the ten or so of its cgroup; and how many for networks. It is -1 for none.
+func descriptors() (cgroups, networks int) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0
+		return -1, -1
 	}
 	if limit.Cur < limit.Max {
 		limit.Cur = limit.Max
@@ -150,7 +156,10 @@ func descriptors() int {
 		}
 	}
 	const plenty = 1 << 20 // "unlimited" is 2^63-1
-	return max(0, int(min(limit.Cur, plenty))*9/10-spareDescriptors)
+	all := int(min(limit.Cur, plenty))
+	cgroups = max(0, all*9/10-spareDescriptors)
+	networks = max(0, all-cgroups-lastDescriptors)
+	return cmp.Or(cgroups, -1), cmp.Or(networks, -1)
 }
 
 // collector returns the loop over the parts.
@@ -178,6 +187,7 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		NoRootStats:     o.DisableRootStats,
 		RawPrefixes:     prefixes,
 		Occurrences:     p.occurrences,
+		MaxNetworks:     p.networks,
 	}
 	if p.storage != nil {
 		options.Storage = p.storage.count

@@ -42,6 +42,12 @@ func (s *state) health() web.Health {
 		h.Alive = false
 		h.Problems = append(h.Problems, fmt.Sprintf("No sample has been taken for %v: a read of a kernel file hangs, or the machine is overloaded.", quiet.Round(time.Second)))
 	}
+	if hung := s.parts.cgroups.Hung() + s.parts.host.Hung(); hung > 0 {
+		h.Problems = append(h.Problems, fmt.Sprintf("%d reads hang: something else than the kernel answers for files of %s or %s, such as a FUSE server (lxcfs) that has stopped; what these files tell is missing.", hung, s.options.ProcRoot, s.options.CgroupRoot))
+	}
+	if loop.NetworksRefused > 0 {
+		h.Notes = append(h.Notes, "some containers have no network numbers, because the limit of open files is too low: raise it (ulimit -n)")
+	}
 	h.Collection = map[string]any{
 		"cgroup": s.parts.cgroups.Mode().String(), "containers": loop.Targets,
 		"samples": loop.Samples, "sweeps": loop.Sweeps, "missed_slots": loop.Missed,
@@ -175,6 +181,7 @@ func (s *state) readFamilies() []web.Family {
 	return []web.Family{
 		gauge("swarmgauge_descriptors_kept", "Cgroup files that are kept open.", float64(d.Kept)),
 		gauge("swarmgauge_descriptors_max", "Most cgroup files that may be kept open; those beyond it are opened at each read.", float64(d.Max)),
+		gauge("swarmgauge_reads_hung", "Reads of files that don't answer now.", float64(s.parts.cgroups.Hung()+s.parts.host.Hung())),
 		failures,
 	}
 }

@@ -98,6 +98,23 @@ rmdir $lab/disk $lab/oom $lab/cpu # their last documents
 sleep 2
 kill $agent
 wait $agent && echo "== status 0"
+
+# The clock is set forward and back under an agent of its own.
+./agent -storage_driver=stdout -docker_only -docker= -docker_root=/payload/engine \
+	-node-name=clock -housekeeping_interval=1s -ship-interval=1s > clock-documents 2> clock-log &
+agent=$!
+until [ -s clock-documents ]; do sleep 0.1; done
+sleep 2
+date -s @$(($(date +%s) + CLOCK_STEP)) > clock-date
+sleep 3
+date -s @$(($(date +%s) - CLOCK_STEP)) > clock-date
+sleep 3
+kill $agent
+wait $agent
+echo "== clock log"
+cat clock-log
+echo "== clock documents"
+gzip -c clock-documents | base64
 echo "== later"
 sed s,^,$CONTAINER_ID/net/dev:, /proc/$server/net/dev
 echo "== log"
