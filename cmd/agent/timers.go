@@ -15,10 +15,10 @@ const timerSlack = 1e6 // ns
 // 50 µs, as the kernel's default is. It returns if that is so already, or can't be.
 //
 // The thread by which Go's runtime watches the others sleeps for 20 µs at a time while
-// anything runs, which wakes it eighty times in a sweep: a sixth of all the CPU time that an
-// agent with a hundred containers uses. With more slack it wakes up ten times (measured: 48
-// and 40 µs a sample, 74 and 20 wakings a second). It is older than the first line of a
-// program, can't be told to sleep longer, and only takes over what the process had before.
+// anything runs, and so wakes up all the time in a sweep: by perf, a tenth of all the CPU time
+// of an agent with a hundred containers. With more slack it wakes up a third as often, for half
+// of that. It is older than the first line of a program, can't be told to sleep longer, and
+// only takes over what the process had before.
 func slackenTimers() {
 	runtime.LockOSThread() // the slack is this thread's, and this thread's is kept by exec
 	defer runtime.UnlockOSThread()
