@@ -323,7 +323,7 @@ func TestS04FailingCalls(t *testing.T) {
 		while, batches = time.Minute, 2000
 	}
 	c := newCrowd(t, 20, 200*time.Millisecond)
-	a := c.start(t, nil)
+	a := c.start(t, nil, "-spool-replay=0")
 	c.awaitDrained(t, a)
 	paths := c.spoolPaths(batches)
 	var worst diskFault
