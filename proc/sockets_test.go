@@ -442,7 +442,7 @@ func BenchmarkOpenDiagnosis(b *testing.B) {
 	for b.Loop() {
 		fd, err := openDiagnosis(dir)
 		if err != nil {
-			b.Skipf("needs root: %v", err)
+			b.Skipf("needs root: %v; go test -c ./proc && sudo ./proc.test -test.bench OpenDiagnosis", err)
 		}
 		unix.Close(fd)
 	}

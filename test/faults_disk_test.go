@@ -75,53 +75,19 @@ func (a *agent) hasProblem(t testing.TB, problem string) error {
 	return nil
 }
 
-// loopDisk mounts an ext4 of 24 MiB, made with further options of mkfs, and has the spool be
-// on it. It is unmounted with the test.
+// loopDisk has the spool be on a file system of its own of 24 MiB, made with further options
+// of mkfs.
 func (c *crowd) loopDisk(t testing.TB, options ...string) (mount string) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("This test mounts a file system: run it as root (sudo go test ./test -run " + t.Name() + ")")
-	}
-	mkfs := lab.Tool(t, "mkfs.ext4", "e2fsprogs")
-	dir := t.TempDir()
-	image := filepath.Join(dir, "image")
-	mount = filepath.Join(dir, "mount")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 24<<20), os.Mkdir(mount, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	for _, command := range [][]string{
-		append(append([]string{mkfs, "-q", "-F"}, options...), image),
-		{"mount", "-o", "loop", image, mount},
-	} {
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", command, err, out)
-		}
-	}
-	t.Cleanup(func() {
-		// Which gives the loop device back, too.
-		if out, err := exec.Command("umount", mount).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-	})
+	mount = lab.LoopDiskFor(t, 24, options...)
 	c.spool = filepath.Join(mount, "spool")
 	return mount
 }
 
-// fill writes a file until the file system takes no more.
+// fill leaves no room on the file system of path, by a file there.
 func fill(t testing.TB, path string) {
 	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	// The last blocks byte by byte, as it were.
-	for size := 1 << 20; size >= 512; size /= 2 {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
+	if err := lab.Fill(path); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// LoopDiskFor makes an ext4 file system of that many MiB in a file, mounts it, and returns
-// where. It is unmounted with the test's own end, when nothing may use it any more. It needs
+// LoopDiskFor makes an ext4 file system of that many MiB in a file, with further options of
+// mkfs, mounts it, and returns where. It is unmounted with the test's own end, when nothing may use it any more. It needs
 // root.
-func LoopDiskFor(tb testing.TB, mib int64) (mount string) {
+func LoopDiskFor(tb testing.TB, mib int64, options ...string) (mount string) {
 	tb.Helper()
 	if os.Getuid() != 0 {
 		tb.Skip("This test mounts a file system: run it as root (sudo -E env PATH=\"$PATH\" go test)")
@@ -22,7 +22,7 @@ func LoopDiskFor(tb testing.TB, mib int64) (mount string) {
 	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
 	err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, mib<<20), os.Mkdir(mount, 0o755))
 	if err == nil {
-		err = run(tb.Context(), mkfs, "-q", "-F", image)
+		err = run(tb.Context(), mkfs, append(append([]string{"-q", "-F"}, options...), image)...)
 	}
 	if err == nil {
 		err = run(tb.Context(), "mount", "-o", "loop", image, mount)
