@@ -377,6 +377,12 @@ func TestD20TwoAgents(t *testing.T) {
 	other.stopInTime(t)
 	heir.awaitAnswer(t)
 	tookOver := time.Since(ending)
+	waitFor(t, 10*time.Second, "the heir to sample", func() error {
+		if d := heir.delivery(t); d.Sampled == 0 {
+			return fmt.Errorf("%+v", d)
+		}
+		return nil
+	})
 	taken.awaitDrained(t, heir)
 	heir.stopInTime(t)
 	if lives := taken.lives(t, taken.documents(t)); len(lives) != 2 {
