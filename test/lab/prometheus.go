@@ -124,7 +124,8 @@ func StartPrometheus(ctx context.Context, c PrometheusConfig) (s *PrometheusServ
 	if err := os.WriteFile(config, c.yaml(), 0o644); err != nil {
 		return nil, err
 	}
-	cmd := command(context.Background(), binary,
+	// On a small machine it must not take the time of the containers whose use it measures.
+	cmd := command(context.Background(), "nice", "-n", "19", binary,
 		"--config.file="+config, "--storage.tsdb.path="+filepath.Join(s.dir, "data"),
 		"--web.listen-address="+s.addr.String())
 	if s.daemon, err = startDaemon(cmd, s.log()); err != nil {
