@@ -40,10 +40,14 @@ func (c *Collector) answers() {
 				c.lifecycle.exited(c, a)
 			} else if t := c.byPath[a.path]; t != nil {
 				c.identified(t, a)
+				if t.identity.again {
+					t.identity.again, t.identity.due = false, time.Time{}
+				}
 			}
 		case e := <-c.background.events:
 			if t := c.byID[e.ID]; t != nil {
 				t.identity.due = time.Time{} // something changed: ask again
+				t.identity.again = t.identity.asked
 				t.changed = t.changed || e.Action == metric.Update
 			}
 			c.lifecycle.told(c, e)

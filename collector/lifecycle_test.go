@@ -143,6 +143,26 @@ func TestRenameTellsTheNewName(t *testing.T) {
 	}
 }
 
+// An answer that was on its way when an event came may be from before it, and isn't the
+// last word until the next look at all containers.
+func TestEventWhileAnAnswerIsOnItsWay(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.RefreshInterval = time.Hour })
+	b.tick(t)
+	b.runtime.set(metric.Container{ID: id("b"), Name: "before"})
+	stop := b.start(t, id("b"), "sleep", "60")
+	defer stop()
+	b.tickUntil(t, "never named", func() bool { c := b.byID[id("b")]; return c != nil && c.identity.settled })
+	target := b.byID[id("b")]
+	target.identity.due = time.Time{}
+	b.identify()
+	old := <-b.background.identities
+	b.runtime.set(metric.Container{ID: id("b"), Name: "behind"})
+	b.background.events <- metric.Event{Time: time.Now(), Action: metric.Rename, ID: id("b"), Container: &metric.Container{ID: id("b"), Name: "behind"}}
+	b.answers()
+	b.background.identities <- old
+	b.tickUntil(t, "the new name isn't known", func() bool { return target.container.Name == "behind" })
+}
+
 func TestEventOfAnUnknownContainerIsPassedWithItsID(t *testing.T) {
 	b := newBench(t, nil)
 	b.tick(t)

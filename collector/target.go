@@ -47,6 +47,7 @@ type target struct {
 type identity struct {
 	due     time.Time
 	asked   bool // under way
+	again   bool // an event came meanwhile: the answer may be from before it
 	misses  int
 	settled bool // it has a name
 }
