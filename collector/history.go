@@ -2,7 +2,7 @@ package collector
 
 import "github.com/swarmgauge/swarmgauge/metric"
 
-// history keeps the newest samples of one target: segments, each a whole sample and
+// history keeps the newest samples of one target: segments, each of a whole sample and
 // what changed from sample to sample after it. A second of an ordinary container costs
 // about 100 bytes. When the oldest segment is no longer needed its memory becomes the
 // newest one's, so that a history that has filled once allocates nothing.
@@ -13,9 +13,10 @@ type history struct {
 }
 
 type segment struct {
-	first  metric.Sample
-	deltas []byte
-	count  int // samples, first included
+	keys   metric.Keys // of all of its samples
+	first  int64       // the time of the first
+	deltas []byte      // the first whole, and then what changed
+	count  int         // samples, first included
 }
 
 // segmentSamples is how many samples a segment holds: more make the whole samples
@@ -43,16 +44,21 @@ func (h *history) add(s *metric.Sample) {
 
 // begin opens a segment with s, in the memory of the oldest if all of that is too old.
 func (h *history) begin(s *metric.Sample) {
-	if len(h.segments) > 1 && h.segments[1].first.Time <= s.Time-h.span {
+	if len(h.segments) > 1 && h.segments[1].first <= s.Time-h.span {
 		oldest := h.segments[0]
 		copy(h.segments, h.segments[1:])
 		h.segments[len(h.segments)-1] = oldest
 	} else {
-		h.segments = append(h.segments, segment{})
+		var next segment
+		if n := len(h.segments); n > 0 {
+			before := len(h.segments[n-1].deltas) // doubling would waste a quarter of it
+			next.deltas = make([]byte, 0, before+before/8)
+		}
+		h.segments = append(h.segments, next)
 	}
 	last := &h.segments[len(h.segments)-1]
-	last.first.CopyFrom(s)
-	last.deltas, last.count = last.deltas[:0], 1
+	last.keys.CopyFrom(s)
+	last.first, last.deltas, last.count = s.Time, s.AppendWhole(last.deltas[:0]), 1
 }
 
 // each calls f with every sample that is not older than from, oldest first, until f
@@ -60,17 +66,15 @@ func (h *history) begin(s *metric.Sample) {
 func (h *history) each(from int64, f func(*metric.Sample) bool) {
 	var s metric.Sample
 	for i := range h.segments {
-		if i+1 < len(h.segments) && h.segments[i+1].first.Time < from {
+		if i+1 < len(h.segments) && h.segments[i+1].first < from {
 			continue
 		}
-		s.CopyFrom(&h.segments[i].first)
+		s.Reset(&h.segments[i].keys)
 		deltas := h.segments[i].deltas
-		for n := range h.segments[i].count {
-			if n > 0 {
-				var err error
-				if deltas, err = s.ApplyDelta(deltas); err != nil {
-					return // add wrote it: can't be
-				}
+		for range h.segments[i].count {
+			var err error
+			if deltas, err = s.ApplyDelta(deltas); err != nil {
+				return // add wrote it: can't be
 			}
 			if s.Time >= from && !f(&s) {
 				return
@@ -91,10 +95,10 @@ func (h *history) len() int {
 // older returns how many samples are kept that are older than from.
 func (h *history) older(from int64) (n int) {
 	for i := range h.segments {
-		if h.segments[i].first.Time >= from {
+		if h.segments[i].first >= from {
 			return n
 		}
-		if i+1 < len(h.segments) && h.segments[i+1].first.Time <= from {
+		if i+1 < len(h.segments) && h.segments[i+1].first <= from {
 			n += h.segments[i].count
 			continue
 		}
@@ -124,7 +128,8 @@ func (h *history) copyNewest(from *history, n int) {
 	h.segments = h.segments[:len(wanted)]
 	for i := range wanted {
 		to := &h.segments[i]
-		to.first.CopyFrom(&wanted[i].first)
+		to.keys.Copy(&wanted[i].keys)
+		to.first = wanted[i].first
 		to.deltas = append(to.deltas[:0], wanted[i].deltas...)
 		to.count = wanted[i].count
 	}

@@ -215,6 +215,28 @@ func TestDeltaRoundTrip(t *testing.T) {
 	}
 }
 
+func TestWholeSampleRoundTrip(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	var got Sample
+	var keys Keys
+	randomSample(r, &got) // something that has to go
+	for range 200 {
+		var s Sample
+		randomSample(r, &s)
+		keys.CopyFrom(&s)
+		got.Reset(&keys)
+		if got.Len() != 0 {
+			t.Fatalf("%d numbers are read after Reset", got.Len())
+		}
+		if rest, err := got.ApplyDelta(s.AppendWhole(nil)); err != nil || len(rest) != 0 {
+			t.Fatalf("rest %q, error %v", rest, err)
+		}
+		if !equal(&got, &s) || !got.SameNumbers(&s) {
+			t.Fatal("the sample changed on the way")
+		}
+	}
+}
+
 func TestDeltaNeedsEqualRows(t *testing.T) {
 	var a, b Sample
 	a.AddRow(PerInterface, Key{Name: "eth0"})
