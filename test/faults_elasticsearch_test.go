@@ -481,7 +481,7 @@ func TestD14AllRefused(t *testing.T) {
 	}
 	mustAsk[any](t, g.ElasticsearchServer, http.MethodDelete, "/"+g.today(t), nil)
 	g.put(t, "/_index_template/"+g.index, json.RawMessage(shipper.IndexTemplate(g.index)))
-	drained := a.mended(t, 60*time.Second)
+	drained := a.mended(t, 90*time.Second) // the longest pause between attempts is a minute
 	docs := g.checkRow(t, a)
 	row.Result("degraded %.1f s after the first document at most, 0 buried, %d documents held; delivering %.1f s after it was mended, %d documents, 0 lost, 0 twice",
 		degraded.Seconds(), held.Pending, drained.Seconds(), len(docs))
