@@ -31,6 +31,9 @@ type Container struct {
 	RestartCount int
 	// Health is "starting", "healthy" or "unhealthy"; "" without a health check.
 	Health string
+	// FailingStreak is how many health checks in a row have failed last; 0 where the last
+	// one didn't, and where nothing tells.
+	FailingStreak int
 	// State is the runtime's word: "running", "paused", "restarting", "exited" …
 	State string
 	// Exit is how the container ended; nil while it runs.
@@ -113,6 +116,8 @@ type Node struct {
 	// EngineAPIVersion is the version of the engine's API that is spoken with it, ""
 	// without its socket.
 	EngineAPIVersion string
+	// EngineDisk is what the engine keeps on disk, nil while it isn't known.
+	EngineDisk *EngineDisk
 }
 
 // Action is what happened to a container.
@@ -134,6 +139,11 @@ const (
 
 	// ClockStep happens to the node, the container "/": its clock was set.
 	ClockStep Action = "clock_step"
+
+	// What happens to a service of the Swarm.
+	ServiceCreate Action = "service_create"
+	ServiceUpdate Action = "service_update"
+	ServiceRemove Action = "service_remove"
 )
 
 // UnknownExit is the exit code of what has ended unobserved.
@@ -162,7 +172,8 @@ type Missed struct {
 	FirstSlot, LastSlot int64
 }
 
-// Event is one thing that happened to one container, as its runtime told it.
+// Event is one thing that happened to one container, as its runtime told it, or to one
+// service of the Swarm.
 type Event struct {
 	Time   time.Time
 	Action Action
@@ -180,4 +191,7 @@ type Event struct {
 	// LastMinute is, for Die, what the container did in the minute before its end; nil
 	// where nothing was measured.
 	LastMinute *Window
+	// Service is, for what happens to a service, the service as it is after that, or was
+	// before it was removed; its Container is empty then.
+	Service *Service
 }

@@ -36,6 +36,7 @@ type Encoder struct {
 
 	node       *metric.Node // whose text is in host
 	host       []byte
+	anyNode    int // length of the part of host that names no node of the Swarm
 	identities map[*metric.Container]*identity
 	newest     int64 // newest slot seen since the clock was set back
 }
@@ -51,6 +52,9 @@ func (e *Encoder) AppendContainer(dst []byte, node *metric.Node, w *metric.Windo
 	dst = e.begin(dst, node, w.Last.Time, `container","event.kind":"metric"`)
 	dst = append(dst, e.identity(w.Container, e.slot(w))...)
 	dst = appendHealth(dst, w.Container.Health)
+	if n := w.Container.FailingStreak; n > 0 {
+		dst = appendKept(dst, `,"container.health_failing_streak":`, uint64(n))
+	}
 	if exit := w.Container.Exit; exit != nil {
 		dst = appendExit(dst, exit.Code, exit)
 	}
@@ -84,6 +88,9 @@ func (e *Encoder) AppendNode(dst []byte, node *metric.Node, w *metric.Window) []
 	dst = appendSums(dst, w, hostColumns[metric.PerDevice])
 	dst = appendRow(dst, w, hostColumns[metric.PerNode], 0)
 	dst = appendNodeDerived(dst, node, w)
+	if node.EngineDisk != nil {
+		dst = appendEngineDisk(dst, node.EngineDisk)
+	}
 
 	e.stats.Fill(w.Container, &w.Last)
 	dst = append(dst, `,"container_stats":`...)
@@ -125,6 +132,11 @@ func (e *Encoder) AppendRow(dst []byte, node *metric.Node, w *metric.Window, per
 
 // AppendEvent appends the document of one event. Its time is the event's.
 func (e *Encoder) AppendEvent(dst []byte, node *metric.Node, event *metric.Event) []byte {
+	if event.Service != nil {
+		dst = e.beginSwarm(dst, node, event.Time.UnixNano(), `event","event.kind":"event"`)
+		dst = appendText(dst, `,"event.action":`, string(event.Action))
+		return appendServiceEvent(dst, event.Service)
+	}
 	c := event.Container
 	dst = e.begin(dst, node, event.Time.UnixNano(), `event","event.kind":"event"`)
 	dst = appendText(dst, `,"event.action":`, string(event.Action))
@@ -216,15 +228,38 @@ func (e *Encoder) AppendGap(dst []byte, node *metric.Node, gap *Gap) []byte {
 // begin opens a document: its time, its node, and kind, which continues the value of
 // event.dataset.
 func (e *Encoder) begin(dst []byte, node *metric.Node, ns int64, kind string) []byte {
-	if node != e.node {
-		e.node, e.host = node, e.appendHost(e.host[:0], node)
-		clear(e.identities) // they say what the node left open
+	e.meet(node)
+	return appendBeginning(dst, e.host, ns, kind)
+}
+
+// beginSwarm is begin for a document about the Swarm: it leaves out which of its nodes the
+// agent runs on, because the document may be about another one.
+func (e *Encoder) beginSwarm(dst []byte, node *metric.Node, ns int64, kind string) []byte {
+	e.meet(node)
+	return appendBeginning(dst, e.host[:e.anyNode], ns, kind)
+}
+
+// meet sees to it that host is about the node.
+func (e *Encoder) meet(node *metric.Node) {
+	if node == e.node {
+		return
 	}
+	e.node = node
+	e.host = e.appendHost(e.host[:0], node)
+	e.anyNode = len(e.host)
+	if node.SwarmID != "" {
+		e.host = appendText(e.host, `,"swarm.node.id":`, node.SwarmID)
+		e.host = appendText(e.host, `,"swarm.node.name":`, node.Name)
+	}
+	clear(e.identities) // they say what the node left open
+}
+
+func appendBeginning(dst, host []byte, ns int64, kind string) []byte {
 	dst = append(dst, `{"@timestamp":"`...)
 	dst = appendTime(dst, time.Unix(0, ns))
 	dst = append(dst, `","timestamp":`...)
 	dst = strconv.AppendInt(dst, ns/1000, 10)
-	dst = append(dst, e.host...)
+	dst = append(dst, host...)
 	dst = append(dst, `,"event.dataset":"swarmgauge.`...)
 	return append(dst, kind...)
 }
@@ -247,6 +282,12 @@ func (e *Encoder) slot(w *metric.Window) int64 {
 		}
 	}
 	return slot
+}
+
+// appendSlot appends the number of the interval that ends at the slot.
+func (e *Encoder) appendSlot(dst []byte, slot int64) []byte {
+	dst = append(dst, `,"sample.slot":`...)
+	return strconv.AppendInt(dst, slot/int64(e.options.Interval), 10)
 }
 
 func (e *Encoder) appendSample(dst []byte, w *metric.Window) []byte {

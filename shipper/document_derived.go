@@ -15,16 +15,22 @@ var derivedKeys = func() (keys [numDerived]string) {
 // append appends a / b, rounded to millionths, as the derived number d; nothing where
 // that isn't a number or beyond any meaning.
 func (d derived) append(dst []byte, a, b float64) []byte {
+	return appendRatio(dst, derivedKeys[d], a, b)
+}
+
+// appendRatio is append for any key, which ends with a colon.
+func appendRatio(dst []byte, key string, a, b float64) []byte {
 	const million, most = 1e6, 1e12
 	x := a / b
 	if !(x >= 0 && x < most) { // NaN compares false
 		return dst
 	}
-	dst = append(dst, derivedKeys[d]...)
+	dst = append(dst, key...)
 	return appendDecimal(dst, uint64(x*million+0.5), 6)
 }
 
 func appendContainerDerived(dst []byte, node *metric.Node, w *metric.Window) []byte {
+	found := newEvidence()
 	seconds := w.Seconds()
 	used, hasUsed := w.Last.Increase(&w.First, metric.CPUUsage, 0)
 	usedSeconds := float64(used) / 1e9
@@ -41,8 +47,15 @@ func appendContainerDerived(dst []byte, node *metric.Node, w *metric.Window) []b
 		if seconds > 0 {
 			dst = containerCPULimitTime.append(dst, limit*seconds, 1)
 			if hasUsed && limit > 0 {
+				found.limitUsage = usedSeconds / (limit * seconds)
 				dst = containerCPULimitShare.append(dst, usedSeconds, limit*seconds)
 			}
+		}
+		periods, ok1 := w.Last.Increase(&w.First, metric.CPUPeriods, 0)
+		throttled, ok2 := w.Last.Increase(&w.First, metric.CPUThrottledPeriods, 0)
+		if ok1 && ok2 && periods > 0 {
+			found.throttled = float64(throttled) / float64(periods)
+			dst = containerCPUThrottled.append(dst, float64(throttled), float64(periods))
 		}
 	}
 
@@ -56,12 +69,13 @@ func appendContainerDerived(dst []byte, node *metric.Node, w *metric.Window) []b
 		dst = containerMemoryShare.append(dst, float64(workingSet), float64(most))
 	}
 	if ok && limited && limit > 0 {
+		found.memory = float64(workingSet) / float64(limit)
 		dst = containerMemoryLimitShare.append(dst, float64(workingSet), float64(limit))
 	}
 	if w.HasPeakMemory {
 		dst = appendKept(dst, derivedKeys[containerMemoryPeak], w.PeakWorkingSet)
 	}
-	return dst
+	return appendVerdicts(dst, w, &found)
 }
 
 func appendNodeDerived(dst []byte, node *metric.Node, w *metric.Window) []byte {
@@ -126,4 +140,12 @@ func appendFilesystemDerived(dst []byte, w *metric.Window, row int) []byte {
 		dst = filesystemInodesShare.append(dst, float64(inodes-free), float64(inodes))
 	}
 	return dst
+}
+
+func appendEngineDisk(dst []byte, d *metric.EngineDisk) []byte {
+	dst = appendKept(dst, derivedKeys[engineImages], uint64(d.Images))
+	dst = appendKept(dst, derivedKeys[engineImageBytes], uint64(d.ImageBytes))
+	dst = appendKept(dst, derivedKeys[engineImageReclaimable], uint64(d.ImageReclaimableBytes))
+	dst = appendKept(dst, derivedKeys[engineBuildCacheBytes], uint64(d.BuildCacheBytes))
+	return appendKept(dst, derivedKeys[engineBuildCacheReclaimable], uint64(d.BuildCacheReclaimableBytes))
 }

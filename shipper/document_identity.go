@@ -37,7 +37,7 @@ func (e *Encoder) identity(c *metric.Container, slot int64) []byte {
 	return id.text
 }
 
-// appendHost appends what all documents say of the agent and its node.
+// appendHost appends what all documents say of the agent and its machine.
 func (e *Encoder) appendHost(dst []byte, node *metric.Node) []byte {
 	dst = append(dst, `,"event.module":"swarmgauge","ecs.version":"`+ecsVersion+`","agent.type":"swarmgauge"`...)
 	dst = appendText(dst, `,"agent.version":`, e.options.AgentVersion)
@@ -51,12 +51,7 @@ func (e *Encoder) appendHost(dst []byte, node *metric.Node) []byte {
 	dst = append(dst, `,"host.os.type":"linux"`...)
 	dst = appendText(dst, `,"host.os.full":`, node.OS)
 	dst = appendText(dst, `,"host.os.kernel":`, node.Kernel)
-	dst = appendText(dst, `,"swarm.cluster.id":`, node.ClusterID)
-	if node.SwarmID != "" {
-		dst = appendText(dst, `,"swarm.node.id":`, node.SwarmID)
-		dst = appendText(dst, `,"swarm.node.name":`, node.Name)
-	}
-	return dst
+	return appendText(dst, `,"swarm.cluster.id":`, node.ClusterID)
 }
 
 // appendIdentity appends what all documents say of c. Health and exit are not among it:
@@ -89,11 +84,18 @@ func appendIdentity(dst []byte, node *metric.Node, c *metric.Container) []byte {
 	dst = appendText(dst, `,"swarm.service.name":`, c.Swarm.ServiceName)
 	dst = appendText(dst, `,"swarm.task.id":`, c.Swarm.TaskID)
 	dst = appendText(dst, `,"swarm.task.name":`, c.Swarm.TaskName)
-	if c.Swarm.Slot > 0 {
-		dst = append(dst, `,"swarm.task.slot":`...)
-		dst = strconv.AppendInt(dst, int64(c.Swarm.Slot), 10)
-	}
+	dst = appendTaskSlot(dst, c.Swarm.Slot)
 	return appendLabels(dst, c.Labels)
+}
+
+// appendTaskSlot appends the number of a replica; nothing for 0, which a task of a global
+// service has.
+func appendTaskSlot(dst []byte, slot int) []byte {
+	if slot <= 0 {
+		return dst
+	}
+	dst = append(dst, `,"swarm.task.slot":`...)
+	return strconv.AppendInt(dst, int64(slot), 10)
 }
 
 // appendText appends a member with a text value; nothing for "", which says nothing.

@@ -32,6 +32,7 @@ var documentNode = &metric.Node{
 	Name: "worker-1", SwarmID: "scx4t3luu2owyslpush0keprn", ClusterID: "kq0v9g3m5v5m1d2c8f7e6a4b3", MachineID: "9f0c1a2b", BootID: "b0b0-1",
 	Kernel: "6.1.0-18-amd64", OS: "Debian GNU/Linux 12 (bookworm)", Architecture: "amd64",
 	CPUs: 4, MemoryBytes: 8 << 30,
+	EngineDisk: &metric.EngineDisk{Images: 14, ImageBytes: 5 << 30, ImageReclaimableBytes: 2 << 30, BuildCacheBytes: 1 << 30, BuildCacheReclaimableBytes: 1 << 29},
 }
 
 // documentContainer returns a Swarm task, of which everything is known.
@@ -119,15 +120,59 @@ func documentAgent() *Agent {
 	}
 }
 
+// documentSwarm returns the state of a Swarm that is not well.
+func documentSwarm() *metric.SwarmState {
+	s := &metric.SwarmState{
+		Time: time.Unix(0, slotTime-2e9),
+		Services: []metric.Service{
+			{
+				ID: "svc1", Name: "shop_web", Stack: "shop", Mode: "replicated", Image: "registry.example.org:5000/shop/web:1.25@sha256:aaaa",
+				Desired: 3, Running: 1, Pending: 1, Failed: 4, UpdateState: "paused", UpdateMessage: "update paused due to failure or early termination of task abc",
+			},
+			{ID: "svc2", Name: "migrate", Mode: "replicated-job", Image: "migrate", Desired: 0, Running: 1, Pending: 0, Failed: -1, Completed: 3},
+		},
+		Nodes: []metric.SwarmNode{
+			{
+				ID: "scx4t3luu2owyslpush0keprn", Name: "worker-1", Role: "manager", Availability: "active", State: "ready", Leader: true,
+				Reachability: "reachable", EngineVersion: "28.5.2", CPUs: 4, MemoryBytes: 8 << 30,
+			},
+			{ID: "worker2id", Name: "worker-2", Role: "worker", Availability: "drain", State: "down", Message: "heartbeat failure"},
+		},
+	}
+	s.Tasks = []metric.SwarmTask{
+		{
+			ID: "task3", Name: "shop_web.3", Slot: 3, Service: &s.Services[0], Image: s.Services[0].Image, State: "pending", DesiredState: "running",
+			Message: "pending task scheduling", Error: "no suitable node (scheduling constraints not satisfied on 2 nodes)", Since: time.Unix(0, slotTime-60e9),
+			ExitCode: metric.UnknownExit,
+		},
+		{
+			ID: "task2", Name: "shop_web.2", Slot: 2, Service: &s.Services[0], Image: s.Services[0].Image, NodeID: "worker2id", NodeName: "worker-2",
+			State: "failed", DesiredState: "shutdown", Message: "started", Error: "task: non-zero exit (3)", Since: time.Unix(0, slotTime-4e9),
+			ContainerID: strings.Repeat("5049e30fd9e06bd8", 4), ExitCode: 3,
+		},
+	}
+	return s
+}
+
 // documents returns one document of each kind that has all its fields.
 func documents(e *Encoder) map[string][]byte {
 	node, c := documentNode, documentContainer()
 	exited := *c
 	exited.Exit = &metric.Exit{Code: 137, OOMKilled: true}
 	unnamed := &metric.Container{Path: "/docker/x", Runtime: "docker", ID: "x", Unidentified: "the engine's directory is not mounted"}
-	nw := nodeWindow()
+	ailing := *c
+	ailing.Health, ailing.FailingStreak = "unhealthy", 7
+	nw, state := nodeWindow(), documentSwarm()
 	return map[string][]byte{
 		"container":    e.AppendContainer(nil, node, fullWindow(c)),
+		"unhealthy":    e.AppendContainer(nil, node, fullWindow(&ailing)),
+		"service":      e.AppendService(nil, node, state, &state.Services[0], slotTime),
+		"job":          e.AppendService(nil, node, state, &state.Services[1], slotTime),
+		"swarm_node":   e.AppendSwarmNode(nil, node, state, &state.Nodes[0], slotTime),
+		"worker":       e.AppendSwarmNode(nil, node, state, &state.Nodes[1], slotTime),
+		"pending":      e.AppendSwarmTask(nil, node, state, &state.Tasks[0], slotTime),
+		"failed":       e.AppendSwarmTask(nil, node, state, &state.Tasks[1], slotTime),
+		"update":       e.AppendEvent(nil, node, &metric.Event{Time: time.Unix(0, slotTime-5e8), Action: metric.ServiceUpdate, ID: "svc1", Container: new(metric.Container), Service: &state.Services[0]}),
 		"exited":       e.AppendContainer(nil, node, fullWindow(&exited)),
 		"unidentified": e.AppendContainer(nil, node, fullWindow(unnamed)),
 		"node":         e.AppendNode(nil, node, nw),
@@ -219,8 +264,11 @@ func TestDocumentsGolden(t *testing.T) {
 		if i := bytes.Index(document, []byte(`,"container_stats":`)); i >= 0 {
 			var stats cadvisor.ContainerStats
 			c := &metric.Container{Health: "healthy"}
-			if name == "node" || name == "unidentified" {
+			switch name {
+			case "node", "unidentified":
 				c.Health = ""
+			case "unhealthy":
+				c.Health = "unhealthy"
 			}
 			stats.Fill(c, &fullWindow(c).Last)
 			if want := stats.AppendJSON([]byte(`,"container_stats":`)); string(document[i:]) != string(want)+"}" {

@@ -45,6 +45,7 @@ func Fields() []Field {
 		fields = append(fields, scope.fields()...)
 	}
 	fields = append(fields, derivedFields[:]...)
+	fields = append(fields, swarmFields[:]...)
 	fields = append(fields, agentFields[:]...)
 	return append(fields, cadvisorFields()...)
 }
@@ -135,6 +136,7 @@ const (
 	containerCPULimit
 	containerCPULimitTime
 	containerCPULimitShare
+	containerCPUThrottled
 	containerMemoryShare
 	containerMemoryLimitShare
 	containerMemoryPeak
@@ -143,6 +145,11 @@ const (
 	hostCPUPeak
 	hostMemoryShare
 	hostMemoryPeak
+	engineImages
+	engineImageBytes
+	engineImageReclaimable
+	engineBuildCacheBytes
+	engineBuildCacheReclaimable
 	deviceBusyShare
 	deviceWait
 	filesystemShare
@@ -157,26 +164,32 @@ const (
 // derivedFields has one row per derived number. Where ECS has a field for it, the name
 // and the meaning are those of ECS.
 var derivedFields = [numDerived]Field{
-	containerCPUShare:         {"container.cpu.usage", Float, "ratio", "CPU time used, as a share of all CPUs of the node (ECS).", false},
-	containerCPUPeak:          {"container.cpu.peak_cores", Float, "cores", "Highest CPU use between two neighbouring samples of the interval.", false},
-	containerCPULimit:         {"container.cpu.limit_cores", Float, "cores", "Quota divided by period; absent without a limit.", false},
-	containerCPULimitTime:     {"container.cpu.limit_core_seconds", Double, "seconds", "CPU time that the limit allowed in the interval; absent without a limit.", true},
-	containerCPULimitShare:    {"container.cpu.limit_usage", Float, "ratio", "CPU time used, as a share of what the limit allowed; absent without a limit.", false},
-	containerMemoryShare:      {"container.memory.usage", Float, "ratio", "Working set as a share of the limit, or of the node's memory without one (ECS).", false},
-	containerMemoryLimitShare: {"container.memory.limit_usage", Float, "ratio", "Working set as a share of the limit; absent without a limit.", false},
-	containerMemoryPeak:       {"container.memory.peak_working_set_bytes", Long, "bytes", "Highest working set among the samples of the interval.", true},
-	hostCPUCores:              {"host.cpu.cores", Long, "count", "Logical CPUs online.", true},
-	hostCPUShare:              {"host.cpu.usage", Float, "ratio", "Share of time in which CPUs were neither idle nor waiting for IO (ECS).", false},
-	hostCPUPeak:               {"host.cpu.peak_cores", Float, "cores", "Highest CPU use between two neighbouring samples of the interval.", false},
-	hostMemoryShare:           {"host.memory.usage", Float, "ratio", "Share of the memory that is not available to new work.", false},
-	hostMemoryPeak:            {"host.memory.peak_working_set_bytes", Long, "bytes", "Highest working set of the root cgroup among the samples of the interval.", true},
-	deviceBusyShare:           {"device.disk.usage", Float, "ratio", "Share of time in which the device had operations under way.", false},
-	deviceWait:                {"device.disk.await_seconds", Double, "seconds", "Mean time that a read or write of the interval took; absent without any.", true},
-	filesystemShare:           {"filesystem.usage", Float, "ratio", "Used space as a share of what is used and what an unprivileged process can still use, as df shows it.", false},
-	filesystemInodesShare:     {"filesystem.inodes_usage", Float, "ratio", "Inodes in use as a share of all.", false},
-	lastMinuteSeconds:         {"last_minute.seconds", Double, "seconds", "Time before the container's end that the numbers below last_minute cover: a minute, or its whole life.", true},
-	lastMinuteCPUPeak:         {"last_minute.cpu.peak_cores", Float, "cores", "Highest CPU use between two neighbouring samples of that time.", false},
-	lastMinuteMemoryPeak:      {"last_minute.memory.peak_working_set_bytes", Long, "bytes", "Highest working set among the samples of that time.", true},
+	containerCPUShare:           {"container.cpu.usage", Float, "ratio", "CPU time used, as a share of all CPUs of the node (ECS).", false},
+	containerCPUPeak:            {"container.cpu.peak_cores", Float, "cores", "Highest CPU use between two neighbouring samples of the interval.", false},
+	containerCPULimit:           {"container.cpu.limit_cores", Float, "cores", "Quota divided by period; absent without a limit.", false},
+	containerCPULimitTime:       {"container.cpu.limit_core_seconds", Double, "seconds", "CPU time that the limit allowed in the interval; absent without a limit.", true},
+	containerCPULimitShare:      {"container.cpu.limit_usage", Float, "ratio", "CPU time used, as a share of what the limit allowed; absent without a limit.", false},
+	containerCPUThrottled:       {"container.cpu.throttled_ratio", Float, "ratio", "Periods in which the limit held the container back, as a share of those in which it wanted to run; absent without a limit.", false},
+	containerMemoryShare:        {"container.memory.usage", Float, "ratio", "Working set as a share of the limit, or of the node's memory without one (ECS).", false},
+	containerMemoryLimitShare:   {"container.memory.limit_usage", Float, "ratio", "Working set as a share of the limit; absent without a limit.", false},
+	containerMemoryPeak:         {"container.memory.peak_working_set_bytes", Long, "bytes", "Highest working set among the samples of the interval.", true},
+	hostCPUCores:                {"host.cpu.cores", Long, "count", "Logical CPUs online.", true},
+	hostCPUShare:                {"host.cpu.usage", Float, "ratio", "Share of time in which CPUs were neither idle nor waiting for IO (ECS).", false},
+	hostCPUPeak:                 {"host.cpu.peak_cores", Float, "cores", "Highest CPU use between two neighbouring samples of the interval.", false},
+	hostMemoryShare:             {"host.memory.usage", Float, "ratio", "Share of the memory that is not available to new work.", false},
+	hostMemoryPeak:              {"host.memory.peak_working_set_bytes", Long, "bytes", "Highest working set of the root cgroup among the samples of the interval.", true},
+	engineImages:                {"engine.images.count", Long, "count", "Images that the engine has; told by its socket, once an hour, as the numbers of its disk space are.", true},
+	engineImageBytes:            {"engine.images.bytes", Long, "bytes", "Disk space of all images' layers, each counted once.", true},
+	engineImageReclaimable:      {"engine.images.reclaimable_bytes", Long, "bytes", "Of that, what belongs to images alone that no container uses.", true},
+	engineBuildCacheBytes:       {"engine.build_cache.bytes", Long, "bytes", "Disk space of the build cache.", true},
+	engineBuildCacheReclaimable: {"engine.build_cache.reclaimable_bytes", Long, "bytes", "Of that, what no build uses.", true},
+	deviceBusyShare:             {"device.disk.usage", Float, "ratio", "Share of time in which the device had operations under way.", false},
+	deviceWait:                  {"device.disk.await_seconds", Double, "seconds", "Mean time that a read or write of the interval took; absent without any.", true},
+	filesystemShare:             {"filesystem.usage", Float, "ratio", "Used space as a share of what is used and what an unprivileged process can still use, as df shows it.", false},
+	filesystemInodesShare:       {"filesystem.inodes_usage", Float, "ratio", "Inodes in use as a share of all.", false},
+	lastMinuteSeconds:           {"last_minute.seconds", Double, "seconds", "Time before the container's end that the numbers below last_minute cover: a minute, or its whole life.", true},
+	lastMinuteCPUPeak:           {"last_minute.cpu.peak_cores", Float, "cores", "Highest CPU use between two neighbouring samples of that time.", false},
+	lastMinuteMemoryPeak:        {"last_minute.memory.peak_working_set_bytes", Long, "bytes", "Highest working set among the samples of that time.", true},
 }
 
 // identityFields say whose numbers a document has, and of when.
@@ -186,10 +199,10 @@ var identityFields = [...]Field{
 	{Name: "machine_name", Type: Keyword, Help: "Name of the node (cAdvisor)."},
 	{Name: "container_Name", Type: Keyword, Help: "Name of the container, or path of the cgroup (cAdvisor)."},
 
-	{Name: "event.dataset", Type: Keyword, Help: "Kind of document: swarmgauge.container, .node, .interface, .device, .filesystem, .event, .gap or .agent."},
+	{Name: "event.dataset", Type: Keyword, Help: "Kind of document: swarmgauge.container, .node, .interface, .device, .filesystem, .service, .swarm_node, .task, .event, .gap or .agent."},
 	{Name: "event.module", Type: Keyword, Help: "Always swarmgauge."},
 	{Name: "event.kind", Type: Keyword, Help: "metric, or event for events and gaps."},
-	{Name: "event.action", Type: Keyword, Help: "What happened to the container: start, die, oom, health_status, rename, update; or to the node: clock_step."},
+	{Name: "event.action", Type: Keyword, Help: "What happened to the container: start, die, oom, health_status, rename, update; to the node: clock_step; to a service: service_create, service_update, service_remove."},
 	{Name: "clock.step_seconds", Type: Double, Unit: "seconds", Help: "By how much the node's clock was set, forward if positive (clock_step)."},
 	{Name: "ecs.version", Type: Keyword, Help: "Version of the Elastic Common Schema whose names are used."},
 	{Name: "agent.type", Type: Keyword, Help: "Always swarmgauge."},
@@ -217,6 +230,8 @@ var identityFields = [...]Field{
 	{Name: "container.restart_count", Type: Long, Unit: "count", Help: "Restarts by the runtime."},
 	{Name: "container.state", Type: Keyword, Help: "The runtime's word: running, paused, restarting, exited."},
 	{Name: "container.health", Type: Keyword, Help: "starting, healthy or unhealthy; absent without a health check."},
+	{Name: "container.health_failing_streak", Type: Long, Unit: "count", Help: "Health checks in a row that have failed last; absent where the last one didn't, and where nothing tells."},
+	{Name: "container.verdict", Type: Keyword, Help: "What is wrong with the container in the interval, by its numbers: see below; absent if nothing is."},
 	{Name: "container.exit_code", Type: Long, Help: "Exit status of the container's first process; absent while it runs, and where nothing tells it."},
 	{Name: "container.oom_killed", Type: Boolean, Help: "Whether the OOM killer ended the container; absent while it runs."},
 	{Name: "container.unidentified", Type: Keyword, Help: "Why the container has no name."},

@@ -48,6 +48,40 @@ Pressure averages (avg10, avg60, avg300) and numbers per CPU are in cAdvisor's `
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Help)
 	}
 	b.WriteString(`
+## Verdicts
+
+` + "`container.verdict`" + ` lists what is wrong with a container in the interval. A verdict that refers to a
+number which isn't known is not given.
+
+| Verdict | Given when |
+|---|---|
+`)
+	for _, v := range containerVerdicts {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", v.word, v.when)
+	}
+	b.WriteString(`
+## The Swarm
+
+The agent that runs on the leader of the Swarm's managers, and has the engine's socket, writes the state
+of the whole Swarm: in each shipping interval a document of each service (` + "`event.dataset: swarmgauge.service`" + `),
+of each node (` + "`swarmgauge.swarm_node`" + `) and of each task that should run and doesn't (` + "`swarmgauge.task`" + `): one
+that waits for a node or for its time or isn't ready after 20 s, and, in the place of a task that doesn't run, the last
+one that failed or was rejected. There are 100 documents of tasks of one service and 1,000 in all at most; the numbers
+of the service's document count all. An interval in which the leader didn't answer has none of these documents: a
+service that isn't there isn't one with nothing running. ` + "`host.*` and `agent.*`" + ` say who wrote a document, and
+` + "`swarm.node.*`" + ` what it is about. Beside these fields they have the identity of services, tasks and nodes,
+` + "`container.image.*`" + ` of the service's or the task's, and of a task that had a container its id and exit status.
+
+What happens to services are events: ` + "`event.action: service_create`, `service_update` (its specification was" + `
+changed: a deployment, another number of replicas, a rollback) and ` + "`service_remove`" + `.
+
+| Field | Type | Unit | Meaning |
+|---|---|---|---|
+`)
+	for _, f := range swarmFields {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Help)
+	}
+	b.WriteString(`
 ## The agent
 
 Each batch, which is what one ` + "`_bulk`" + ` request carries and one file of the spool holds, ends with a

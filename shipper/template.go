@@ -16,7 +16,7 @@ import (
 const (
 	// templateVersion is raised with each change of the template or of the mapping:
 	// agents replace an older one, and leave a newer one alone.
-	templateVersion = 2
+	templateVersion = 3
 	// templatePriority is above everything that Elasticsearch (100) and Fleet (200)
 	// bring along.
 	templatePriority = 501
