@@ -21,6 +21,7 @@ type background struct {
 	identities  chan identified
 	events      chan metric.Event
 	nodes       chan *metric.Node
+	swarms      chan *metric.SwarmState // nil for none
 	filesystems chan *metric.Sample
 	pidsWanted  chan struct{}
 	pids        chan map[string]int
@@ -66,6 +67,7 @@ func newBackground(o Options) *background {
 		identities:  make(chan identified, backlog),
 		events:      make(chan metric.Event, backlog),
 		nodes:       make(chan *metric.Node, 1),
+		swarms:      make(chan *metric.SwarmState, 1),
 		filesystems: make(chan *metric.Sample, 1),
 		pidsWanted:  make(chan struct{}, 1),
 		pids:        make(chan map[string]int, 1),
@@ -88,6 +90,9 @@ func (b *background) start(ctx context.Context) (stop func()) {
 	running.Go(func() { b.o.Runtime.Watch(ctx, b.event) })
 	running.Go(func() { b.watchNode(ctx) })
 	running.Go(func() { b.lookForPids(ctx) })
+	if b.o.Swarm != nil {
+		running.Go(func() { b.watchSwarm(ctx) })
+	}
 	if b.o.Filesystems != nil {
 		running.Go(func() { b.watchFilesystems(ctx) })
 	}
@@ -147,6 +152,39 @@ func (b *background) watchNode(ctx context.Context) {
 	for sleep(ctx, b.o.NodeInterval) {
 		if node, err := b.o.Node(ctx); err == nil {
 			replace(b.nodes, node)
+		}
+	}
+}
+
+// swarmLead is how long before the end of an interval the state of the Swarm is asked for,
+// or a quarter of it.
+const swarmLead = 2 * time.Second
+
+// watchSwarm asks for the state of the Swarm in each interval, and when it changes. It
+// spends a tenth of the time on changes at most. What it can't learn replaces what was
+// known, because somebody else may be the one to tell it by now.
+func (b *background) watchSwarm(ctx context.Context) {
+	lead := min(swarmLead, b.o.Window/4)
+	for {
+		now := time.Duration(time.Now().UnixNano())
+		timer := time.NewTimer(b.o.Window - (now+lead)%b.o.Window)
+		select {
+		case <-timer.C:
+		case <-b.o.SwarmChanges:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		began := time.Now()
+		state, happened := b.o.Swarm(ctx)
+		for _, e := range happened {
+			b.event(e)
+		}
+		replace(b.swarms, state)
+		if !sleep(ctx, min(max(time.Second, 9*time.Since(began)), b.o.Window/2)) {
+			return
 		}
 	}
 }

@@ -48,6 +48,13 @@ type Options struct {
 	// time. nil for none.
 	Details         *proc.Details
 	DetailsInterval time.Duration
+	// Swarm tells the state of the Swarm, and what has happened to its services since it
+	// was asked last; nil where that isn't for this node to tell. It is asked toward the
+	// end of each Window and, a second later at the earliest, when SwarmChanges says so,
+	// from a goroutine of its own. Its answers go to SwarmSink; nil for none.
+	Swarm        func(context.Context) (*metric.SwarmState, []metric.Event)
+	SwarmChanges <-chan struct{}
+	SwarmSink    SwarmSink
 
 	// Interval is the time between sweeps: cAdvisor's -housekeeping_interval.
 	Interval time.Duration
@@ -103,12 +110,13 @@ type Collector struct {
 
 	background *background
 	lifecycle  lifecycle
-	asks       chan func()   // what others want to know, done by the loop
-	sampled    chan struct{} // closed after the first sweep
-	ended      chan struct{} // closed when the loop has ended
-	filesystem metric.Sample // rows of the newest measurement
-	networks   int           // that are open
-	kills      []killed      // of this sweep
+	asks       chan func()        // what others want to know, done by the loop
+	sampled    chan struct{}      // closed after the first sweep
+	ended      chan struct{}      // closed when the loop has ended
+	filesystem metric.Sample      // rows of the newest measurement
+	swarm      *metric.SwarmState // newest, nil if none is known or it was handed over
+	networks   int                // that are open
+	kills      []killed           // of this sweep
 	buried     []Killed
 	storageSet metric.Set // the numbers of a container's files; immutable
 	detailSet  metric.Set // those of its processes; immutable
@@ -258,6 +266,10 @@ func (c *Collector) Once(ctx context.Context) error {
 	}
 	slot := time.Now().UnixNano()
 	c.sweep(slot)
+	if c.o.Swarm != nil {
+		c.swarm, _ = c.o.Swarm(ctx)
+		c.putSwarm()
+	}
 	c.handOver(everything) // of which the sweep may have done most
 	return nil
 }
@@ -408,6 +420,9 @@ func (c *Collector) handOver(which windows) {
 		c.put(t)
 		t.window.Next()
 	}
+	if which == named {
+		c.putSwarm() // else the interval goes on in another run, which tells
+	}
 	for i := range c.missed {
 		if m := &c.missed[i]; m.Sweeps > 0 {
 			c.o.Sink.PutMissed(c.node, m)
@@ -416,6 +431,14 @@ func (c *Collector) handOver(which windows) {
 	}
 	c.o.Sink.Flush(c.interval)
 	c.handed = c.interval
+}
+
+// putSwarm gives the state of the Swarm to its sink, once.
+func (c *Collector) putSwarm() {
+	if c.swarm != nil {
+		c.o.SwarmSink.PutSwarm(c.node, c.swarm, c.interval)
+		c.swarm = nil
+	}
 }
 
 // put gives the window of t, as it is, to the sink.

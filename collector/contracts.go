@@ -36,3 +36,10 @@ type Sink interface {
 	// Unix epoch, a multiple of the shipping interval) have been put.
 	Flush(slot int64)
 }
+
+// SwarmSink takes the state of the Swarm, under the conditions of Sink.
+type SwarmSink interface {
+	// PutSwarm takes the state in which the Swarm was last in the interval that ends at
+	// the slot, as Flush has it. An interval of which it isn't known has none.
+	PutSwarm(node *metric.Node, s *metric.SwarmState, slot int64)
+}

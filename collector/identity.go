@@ -51,6 +51,8 @@ func (c *Collector) answers() {
 				t.changed = t.changed || e.Action == metric.Update
 			}
 			c.lifecycle.told(c, e)
+		case s := <-c.background.swarms:
+			c.swarm = s
 		case n := <-c.background.nodes:
 			c.setNode(n)
 		case pids := <-c.background.pids:

@@ -75,7 +75,10 @@ type Engine struct {
 	podman     podman
 	containerd containerd
 	cache      cache
+	swarm      swarmReader
 	log        *zap.Logger
+	// swarmChanges has room for one.
+	swarmChanges chan struct{}
 	// dataRoot is the engine's own word of where its data is, once Node has asked.
 	dataRoot atomic.Pointer[string]
 }
@@ -104,6 +107,8 @@ func New(o Options) (*Engine, error) {
 		podman:     podman{dir: strings.TrimRight(o.PodmanRoot, "/") + "/storage/overlay-containers"},
 		containerd: newContainerd(&o),
 		log:        o.Log,
+
+		swarmChanges: make(chan struct{}, 1),
 	}
 	if o.PodmanHost != "" {
 		if _, err := client.ParseHostURL(o.PodmanHost); err != nil {

@@ -126,18 +126,29 @@ func (w *watcher) stream(ctx context.Context) error {
 }
 
 // wanted is the filter of the events that are asked for. The engine takes
-// "health_status" for all its variants "health_status: healthy" and so on.
+// "health_status" for all its variants "health_status: healthy" and so on. Services and
+// nodes are created, updated and removed; on managers each change of one is an event.
 func wanted() client.Filters {
 	return client.Filters{}.
-		Add("type", string(events.ContainerEventType)).
+		Add("type", string(events.ContainerEventType), string(events.ServiceEventType), string(events.NodeEventType)).
 		Add("event",
+			string(events.ActionCreate), string(events.ActionRemove),
 			string(events.ActionStart), string(events.ActionDie), string(events.ActionOOM),
 			string(events.ActionHealthStatus), string(events.ActionRename), string(events.ActionUpdate),
 			string(events.ActionPause), string(events.ActionUnPause))
 }
 
-// tell makes answers about the container stale and hands the event over.
+// tell makes answers about the container stale and hands the event over. What happens in
+// the Swarm is told by the difference of two of its states, of which the events don't have
+// enough.
 func (w *watcher) tell(m *events.Message) {
+	if m.Type == events.ServiceEventType || m.Type == events.NodeEventType {
+		select {
+		case w.engine.swarmChanges <- struct{}{}:
+		default:
+		}
+		return
+	}
 	if m.Type != events.ContainerEventType || idIndex(m.Actor.ID) != 0 || len(m.Actor.ID) != idLength {
 		return
 	}

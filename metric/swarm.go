@@ -12,6 +12,9 @@ type SwarmState struct {
 	Tasks    []SwarmTask
 }
 
+// Len counts what the state has: services, nodes and tasks.
+func (s *SwarmState) Len() int { return len(s.Services) + len(s.Nodes) + len(s.Tasks) }
+
 // Service is a service of a Swarm.
 type Service struct {
 	ID, Name string

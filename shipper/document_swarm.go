@@ -6,21 +6,48 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
-// AppendService appends the document of one service. Its time is the state's; slot is the
-// end of the interval that it lies in, as in metric.Window.
-func (e *Encoder) AppendService(dst []byte, node *metric.Node, state *metric.SwarmState, s *metric.Service, slot int64) []byte {
-	dst = e.beginSwarm(dst, node, state.Time.UnixNano(), `service","event.kind":"metric"`)
-	dst = e.appendSlot(dst, slot)
+// AppendSwarm appends the document of one service, node or task of the state, number i of
+// the state.Len() that there are. Its time is the state's; slot is the end of the interval
+// that it belongs to, as in collector.Sink's Flush.
+func (e *Encoder) AppendSwarm(dst []byte, node *metric.Node, state *metric.SwarmState, i int, slot int64) []byte {
+	ns := state.Time.UnixNano()
+	if i < len(state.Services) {
+		dst = e.beginSwarm(dst, node, ns, `service","event.kind":"metric"`)
+		return appendService(e.appendSlot(dst, slot), &state.Services[i])
+	}
+	if i -= len(state.Services); i < len(state.Nodes) {
+		dst = e.beginSwarm(dst, node, ns, `swarm_node","event.kind":"metric"`)
+		return appendSwarmNode(e.appendSlot(dst, slot), &state.Nodes[i])
+	}
+	i -= len(state.Nodes)
+	dst = e.beginSwarm(dst, node, ns, `task","event.kind":"metric"`)
+	return appendSwarmTask(e.appendSlot(dst, slot), &state.Tasks[i])
+}
+
+// appendService appends what a service's document says of it, and its end.
+func appendService(dst []byte, s *metric.Service) []byte {
 	dst = appendServiceIdentity(dst, s)
-	dst = appendServiceState(dst, s)
+	dst = serviceMode.append(dst, s.Mode)
+	dst = serviceDesired.appendCount(dst, s.Desired)
+	dst = serviceRunning.appendCount(dst, s.Running)
+	dst = serviceMissing.appendCount(dst, s.Desired-min(s.Running, s.Desired))
+	if s.Pending >= 0 {
+		dst = servicePending.appendCount(dst, uint64(s.Pending))
+	}
+	if s.Failed >= 0 {
+		dst = serviceFailed.appendCount(dst, uint64(s.Failed))
+	}
+	if s.Job() {
+		dst = serviceCompleted.appendCount(dst, s.Completed)
+	}
+	dst = serviceUpdateState.append(dst, s.UpdateState)
+	dst = serviceUpdateMessage.append(dst, s.UpdateMessage)
 	dst = appendImage(dst, s.Image, "")
 	return append(dst, '}')
 }
 
-// AppendSwarmNode appends the document of one node of the Swarm, as AppendService does.
-func (e *Encoder) AppendSwarmNode(dst []byte, node *metric.Node, state *metric.SwarmState, n *metric.SwarmNode, slot int64) []byte {
-	dst = e.beginSwarm(dst, node, state.Time.UnixNano(), `swarm_node","event.kind":"metric"`)
-	dst = e.appendSlot(dst, slot)
+// appendSwarmNode does so for a node.
+func appendSwarmNode(dst []byte, n *metric.SwarmNode) []byte {
 	dst = appendText(dst, `,"swarm.node.id":`, n.ID)
 	dst = appendText(dst, `,"swarm.node.name":`, n.Name)
 	dst = nodeRole.append(dst, n.Role)
@@ -39,10 +66,8 @@ func (e *Encoder) AppendSwarmNode(dst []byte, node *metric.Node, state *metric.S
 	return append(dst, '}')
 }
 
-// AppendSwarmTask appends the document of one task, as AppendService does.
-func (e *Encoder) AppendSwarmTask(dst []byte, node *metric.Node, state *metric.SwarmState, t *metric.SwarmTask, slot int64) []byte {
-	dst = e.beginSwarm(dst, node, state.Time.UnixNano(), `task","event.kind":"metric"`)
-	dst = e.appendSlot(dst, slot)
+// appendSwarmTask does so for a task.
+func appendSwarmTask(dst []byte, t *metric.SwarmTask) []byte {
 	dst = appendServiceIdentity(dst, t.Service)
 	dst = serviceMode.append(dst, t.Service.Mode)
 	dst = appendText(dst, `,"swarm.node.id":`, t.NodeID)
@@ -77,24 +102,6 @@ func appendServiceIdentity(dst []byte, s *metric.Service) []byte {
 	dst = appendText(dst, `,"swarm.stack":`, s.Stack)
 	dst = appendText(dst, `,"swarm.service.id":`, s.ID)
 	return appendText(dst, `,"swarm.service.name":`, s.Name)
-}
-
-func appendServiceState(dst []byte, s *metric.Service) []byte {
-	dst = serviceMode.append(dst, s.Mode)
-	dst = serviceDesired.appendCount(dst, s.Desired)
-	dst = serviceRunning.appendCount(dst, s.Running)
-	dst = serviceMissing.appendCount(dst, s.Desired-min(s.Running, s.Desired))
-	if s.Pending >= 0 {
-		dst = servicePending.appendCount(dst, uint64(s.Pending))
-	}
-	if s.Failed >= 0 {
-		dst = serviceFailed.appendCount(dst, uint64(s.Failed))
-	}
-	if s.Job() {
-		dst = serviceCompleted.appendCount(dst, s.Completed)
-	}
-	dst = serviceUpdateState.append(dst, s.UpdateState)
-	return serviceUpdateMessage.append(dst, s.UpdateMessage)
 }
 
 // append appends a text, as much of it as is indexed; nothing for "".

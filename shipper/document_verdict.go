@@ -55,9 +55,10 @@ func newEvidence() evidence { return evidence{math.NaN(), math.NaN(), math.NaN()
 
 // appendVerdicts appends the verdicts on the window, nothing where there is none.
 func appendVerdicts(dst []byte, w *metric.Window, found *evidence) []byte {
+	tooLong := stalledAbove * 1e9 * w.Seconds()
 	stalled := func(id metric.ID) bool {
 		ns, ok := w.Last.Increase(&w.First, id, 0)
-		return ok && float64(ns)/1e9 > stalledAbove*w.Seconds() && w.Seconds() > 0
+		return ok && tooLong > 0 && float64(ns) > tooLong
 	}
 	read := func(id metric.ID) bool {
 		_, ok := w.Last.Get(id)

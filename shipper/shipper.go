@@ -200,6 +200,16 @@ func (s *Shipper) PutEvent(node *metric.Node, e *metric.Event) {
 	s.counts.sampled.Add(1)
 }
 
+// PutSwarm encodes the state of the Swarm. See collector.SwarmSink.
+func (s *Shipper) PutSwarm(node *metric.Node, state *metric.SwarmState, slot int64) {
+	s.meet(node)
+	for i := range state.Len() {
+		b := s.open(state.Time.UnixNano())
+		b.Source(s.encoder.AppendSwarm(b.Action(state.Time.UnixMilli()), node, state, i, slot))
+		s.counts.sampled.Add(1)
+	}
+}
+
 // PutMissed has the publisher write a gap document. See collector.Sink.
 func (s *Shipper) PutMissed(node *metric.Node, m *metric.Missed) {
 	s.meet(node)

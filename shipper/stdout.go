@@ -81,13 +81,21 @@ func (l *Lines) PutEvent(node *metric.Node, e *metric.Event) {
 	l.end(e.Time.UnixNano())
 }
 
-// Flush writes what was put, and the document of the agent behind it.
+// PutSwarm encodes the state of the Swarm.
+func (l *Lines) PutSwarm(node *metric.Node, state *metric.SwarmState, slot int64) {
+	l.node = node
+	for i := range state.Len() {
+		l.buf = l.encoder.AppendSwarm(l.buf, node, state, i, slot)
+		l.end(state.Time.UnixNano())
+	}
+}
+
 // PutMissed encodes a gap.
 func (l *Lines) PutMissed(node *metric.Node, m *metric.Missed) {
 	l.buf = append(l.encoder.AppendGap(l.buf, node, missedGap(time.Now().UnixNano(), m)), '\n')
 }
 
-// Flush writes what was put.
+// Flush writes what was put, and the document of the agent behind it.
 func (l *Lines) Flush(int64) {
 	if l.agent.Documents > 0 && l.self != nil {
 		now := time.Now().UnixNano()

@@ -138,7 +138,7 @@ func (p *parts) notes() []string {
 	if p.details != nil {
 		notes = append(notes, p.details.Notes()...)
 	}
-	return notes
+	return append(notes, p.engine.SwarmNotes()...)
 }
 
 // descriptors raises the limit of open files as far as it goes and returns how many of
@@ -188,6 +188,9 @@ func (p *parts) collector(ctx context.Context, o *options, sink collector.Sink, 
 		RawPrefixes:     prefixes,
 		Occurrences:     p.occurrences,
 		MaxNetworks:     p.networks,
+	}
+	if swarm, ok := sink.(collector.SwarmSink); ok {
+		options.Swarm, options.SwarmChanges, options.SwarmSink = p.engine.Swarm, p.engine.SwarmChanges(), swarm
 	}
 	if p.storage != nil {
 		options.Storage = p.storage.count
