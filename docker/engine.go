@@ -224,7 +224,7 @@ func (e *Engine) fromDisk(ctx context.Context, path, id string, one dir, f file,
 	}
 	if r.State.Running && r.State.Health != nil {
 		var healthUntil time.Time
-		c.Health, healthUntil = e.health(ctx, r, last, now)
+		c.Health, c.FailingStreak, healthUntil = e.health(ctx, r, last, now)
 		if until.IsZero() || !healthUntil.IsZero() && healthUntil.Before(until) {
 			until = healthUntil
 		}
@@ -233,28 +233,45 @@ func (e *Engine) fromDisk(ctx context.Context, path, id string, one dir, f file,
 }
 
 // health returns the health of a running container whose record is r, "" while it isn't
-// known, and until when that holds. The record alone is true only right after a probe;
-// see the type health.
-func (e *Engine) health(ctx context.Context, r *record, last *entry, now time.Time) (string, time.Time) {
+// known, how many of its checks have failed in a row, and until when that holds. The record
+// alone is true only right after a probe; see the type health.
+func (e *Engine) health(ctx context.Context, r *record, last *entry, now time.Time) (string, int, time.Time) {
 	started, probed := parseTime(r.State.StartedAt), r.probed()
-	if last.told != "" && last.toldAt.After(probed) && last.toldAt.After(started) {
-		return last.told, e.socket.recheck(now)
+	told := last.told != "" && last.toldAt.After(probed) && last.toldAt.After(started)
+	if told && last.told != "unhealthy" {
+		return last.told, 0, e.socket.recheck(now, 0)
 	}
-	if until := probed.Add(r.nextProbe()); now.Before(until) {
-		return healthWord(r.State.Health.Status), until
+	if until := probed.Add(r.nextProbe()); !told && now.Before(until) {
+		word, failing := r.State.Health.told()
+		return word, failing, until
 	}
 	if e.socket != nil {
 		if asked, err := e.socket.inspect(ctx, r.ID); err == nil && asked.record.State.Health != nil {
-			return healthWord(asked.record.State.Health.Status), e.socket.recheck(now)
+			word, failing := asked.record.State.Health.told()
+			return word, failing, e.socket.recheck(now, failing)
 		}
 	}
+	if told {
+		return last.told, 0, now.Add(retryAfter)
+	}
 	if until := started.Add(r.nextProbe()); probed.IsZero() && now.Before(until) {
-		return healthWord(r.State.Health.Status), until
+		word, failing := r.State.Health.told()
+		return word, failing, until
 	}
 	if e.socket != nil {
-		return "", now.Add(retryAfter)
+		return "", 0, now.Add(retryAfter)
 	}
-	return "", time.Time{}
+	return "", 0, time.Time{}
+}
+
+// told returns the engine's word if it is one that a health check gives, and how many
+// checks have failed in a row.
+func (h *health) told() (word string, failing int) {
+	word = healthWord(h.Status)
+	if word == "" {
+		return "", 0
+	}
+	return word, max(h.FailingStreak, 0)
 }
 
 // healthWord returns the engine's word if it is one that a health check gives.
@@ -272,7 +289,8 @@ func (e *Engine) fromSocket(ctx context.Context, path, id string, now time.Time)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	return asked.container(path, runtimeDocker), e.socket.recheck(now), nil
+	c := asked.container(path, runtimeDocker)
+	return c, e.socket.recheck(now, c.FailingStreak), nil
 }
 
 // explain makes one sentence of why the container id isn't known, for the operator: what

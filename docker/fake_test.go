@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/swarm"
 )
 
 // A fakeEngine answers on a unix socket as Docker does, with what testdata recorded of a
@@ -33,6 +35,18 @@ type fakeEngine struct {
 	past      []events.Message
 	listeners map[chan events.Message]bool
 	refuse    int // status for events, 0 for none
+	swarm     fakeSwarm
+	df        string // what /system/df answers
+	asked     string // for which parts of it
+}
+
+// fakeSwarm is what the engine knows of a Swarm: nothing, unless it's a manager.
+type fakeSwarm struct {
+	manager  bool
+	refuse   string // what it says instead of an answer, "" for answers
+	nodes    []swarm.Node
+	services []swarm.Service
+	tasks    []swarm.Task
 }
 
 // startFake starts a fake of one of engines().
@@ -149,9 +163,18 @@ func (f *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch m[2] {
+	case "/nodes", "/services", "/tasks":
+		f.note(m[2][1:])
+		f.cluster(w, r, m[2])
 	case "/info":
 		f.note("info")
 		w.Write(f.info)
+	case "/system/df":
+		f.note("df")
+		types := r.URL.Query()["type"]
+		slices.Sort(types)
+		f.asked = strings.Join(types, ",")
+		w.Write([]byte(f.df))
 	case "/events":
 		f.note("events")
 		f.events(w, r)
@@ -175,6 +198,55 @@ func (f *fakeEngine) note(kind string) {
 func (f *fakeEngine) fail(w http.ResponseWriter, status int, message string) {
 	w.WriteHeader(status)
 	fmt.Fprintf(w, "{\"message\":%q}\n", message)
+}
+
+// cluster answers about the Swarm as an engine does.
+func (f *fakeEngine) cluster(w http.ResponseWriter, r *http.Request, path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.swarm
+	if !s.manager {
+		f.fail(w, http.StatusServiceUnavailable, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+		return
+	}
+	if s.refuse != "" {
+		f.fail(w, http.StatusInternalServerError, s.refuse)
+		return
+	}
+	var filters map[string]map[string]bool
+	if text := r.URL.Query().Get("filters"); text != "" {
+		if err := json.Unmarshal([]byte(text), &filters); err != nil {
+			f.fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
+	var answer any
+	switch path {
+	case "/nodes":
+		answer = slices.DeleteFunc(slices.Clone(s.nodes), func(n swarm.Node) bool {
+			return filters["role"] != nil && !filters["role"][string(n.Spec.Role)]
+		})
+	case "/services":
+		services := slices.Clone(s.services)
+		for i := range services {
+			if r.URL.Query().Get("status") != "true" {
+				services[i].ServiceStatus = nil
+			}
+		}
+		answer = services
+	case "/tasks":
+		answer = slices.DeleteFunc(slices.Clone(s.tasks), func(t swarm.Task) bool {
+			return filters["service"] != nil && !filters["service"][t.ServiceID]
+		})
+	}
+	json.NewEncoder(w).Encode(answer)
+}
+
+// setSwarm changes what the engine knows of the Swarm.
+func (f *fakeEngine) setSwarm(change func(*fakeSwarm)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.swarm)
 }
 
 func (f *fakeEngine) events(w http.ResponseWriter, r *http.Request) {

@@ -45,8 +45,9 @@ type state struct {
 // is written after each probe; later engines write it only when something else changes,
 // and leave the word "starting" there for the life of the container.
 type health struct {
-	Status string
-	Log    []struct{ End string } // the last probes, oldest first
+	Status        string
+	FailingStreak int                    // failed probes since the last one that didn't
+	Log           []struct{ End string } // the last probes, oldest first
 }
 
 // healthcheck has a check's times in ns, 0 for the engine's default.

@@ -2,9 +2,11 @@ package docker
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -191,7 +193,7 @@ func TestHealth(t *testing.T) {
 			defer func() { e.socket = nil }()
 			last.toldAt = started.Add(last.toldAt.Sub(time.Unix(0, 0)))
 		}
-		got, until := e.health(t.Context(), r, &last, started.Add(after))
+		got, _, until := e.health(t.Context(), r, &last, started.Add(after))
 		if got != want {
 			t.Errorf("%s, %v after the start: %q, want %q", engine, after, got, want)
 		}
@@ -215,6 +217,47 @@ func TestHealth(t *testing.T) {
 	f("28.5", entry{told: "unhealthy", toldAt: at(-time.Minute)}, 15*time.Second, "starting")
 	f("20.10", entry{told: "unhealthy", toldAt: at(time.Second)}, 15*time.Second, "healthy")
 	f("20.10", entry{told: "unhealthy", toldAt: at(20 * time.Second)}, 25*time.Second, "unhealthy")
+}
+
+// TestFailingStreak holds how many health checks in a row have failed against what each
+// source is worth: the record of an engine that writes it, and the API, which is asked again
+// soon because no event tells of one more.
+func TestFailingStreak(t *testing.T) {
+	fake := startFake(t, "28.5")
+	n := newNode(t, Options{Host: fake.host()})
+	path := fake.add("28.5", "web")
+	answer := func(status string, failing int) []byte {
+		text := string(fixture(t, "28.5", "web", "inspect.json"))
+		text = regexp.MustCompile(`"Status": "healthy"`).ReplaceAllString(text, `"Status": "`+status+`"`)
+		text = regexp.MustCompile(`"FailingStreak": \d+`).ReplaceAllString(text, fmt.Sprintf(`"FailingStreak": %d`, failing))
+		var all []json.RawMessage
+		n.must(json.Unmarshal([]byte(text), &all))
+		return all[0]
+	}
+	id := strings.TrimPrefix(path, "/docker/")
+	for _, want := range []int{0, 2, 7} {
+		status := "unhealthy"
+		if want == 0 {
+			status = "healthy"
+		}
+		fake.set(id, answer(status, want))
+		n.forget()
+		c, err := n.Inspect(t.Context(), path)
+		if err != nil || c.Health != status || c.FailingStreak != want {
+			t.Errorf("health %q, %d checks have failed (%v), want %q, %d", c.Health, c.FailingStreak, err, status, want)
+		}
+	}
+	now := time.Now()
+	n.socket.setWatched(true)
+	if failing, well := n.socket.recheck(now, 7), n.socket.recheck(now, 0); !failing.Before(well) {
+		t.Errorf("asked again at %v while checks fail, and at %v else", failing, well)
+	}
+
+	old := &record{State: state{Running: true, Health: &health{Status: "unhealthy", FailingStreak: 4}}}
+	old.State.Health.Log = append(old.State.Health.Log, struct{ End string }{now.Format(time.RFC3339Nano)})
+	if word, failing, _ := n.health(t.Context(), old, new(entry), now); word != "unhealthy" || failing != 4 {
+		t.Errorf("from a record right after a probe: %q, %d", word, failing)
+	}
 }
 
 func FuzzDecodeRecord(f *testing.F) {

@@ -25,6 +25,9 @@ const (
 	// with and without its events, which tell of every change.
 	recheckWatched   = 10 * time.Minute
 	recheckUnwatched = 30 * time.Second
+	// recheckFailing is how long it holds of a container whose health checks fail: events
+	// don't tell of each.
+	recheckFailing = time.Minute
 )
 
 // A socket is the engine's API. The version of the API is negotiated anew with each
@@ -147,7 +150,7 @@ func (in *inspected) container(path, runtime string) *metric.Container {
 	c.Runtime = runtime
 	c.NetworkMode = in.networkMode
 	if h := in.record.State.Health; h != nil && in.record.State.Running {
-		c.Health = healthWord(h.Status)
+		c.Health, c.FailingStreak = h.told()
 	}
 	return c
 }
@@ -205,7 +208,7 @@ func fromResponse(a *container.InspectResponse, env []string) inspected {
 			FinishedAt:        a.State.FinishedAt,
 		}
 		if a.State.Health != nil {
-			r.State.Health = &health{Status: string(a.State.Health.Status)}
+			r.State.Health = &health{Status: string(a.State.Health.Status), FailingStreak: a.State.Health.FailingStreak}
 		}
 	}
 	return in
@@ -233,14 +236,18 @@ func (s *socket) setWatched(on bool) {
 	s.watched = on
 }
 
-// recheck returns until when an answer of now holds.
-func (s *socket) recheck(now time.Time) time.Time {
+// recheck returns until when an answer of now holds, about a container of which the last
+// health checks have failed in a row.
+func (s *socket) recheck(now time.Time, failing int) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.watched {
-		return now.Add(recheckWatched)
+	switch {
+	case !s.watched:
+		return now.Add(recheckUnwatched)
+	case failing > 0:
+		return now.Add(recheckFailing)
 	}
-	return now.Add(recheckUnwatched)
+	return now.Add(recheckWatched)
 }
 
 func (s *socket) close() {

@@ -32,8 +32,8 @@ const (
 )
 
 // swarmTasks looks at the tasks of services, which are thousands in a large Swarm: in each
-// turn at those of the services that lack some, are being updated, or had failures a while
-// ago, and of some of the others, so that all have had their turn after some minutes.
+// turn at those of the services that lack some or are being updated, and of some of the
+// others, so that all have had their turn after some minutes.
 //
 // Failures are remembered, because a Swarm keeps only the last few tasks of each slot.
 type swarmTasks struct {
@@ -89,13 +89,9 @@ func (t *swarmTasks) begin(state *metric.SwarmState) {
 // choose returns the services whose tasks are looked at in this turn, by id, and whether
 // these are all.
 func (t *swarmTasks) choose(services []metric.Service) (chosen map[string]*metric.Service, all bool) {
-	failing := map[string]bool{}
-	for _, f := range t.failures {
-		failing[f.service] = true
-	}
 	amiss := func(s *metric.Service) bool {
 		return s.Running < s.Desired || s.UpdateState == string(swarm.UpdateStateUpdating) ||
-			s.UpdateState == string(swarm.UpdateStateRollbackStarted) || failing[s.ID]
+			s.UpdateState == string(swarm.UpdateStateRollbackStarted)
 	}
 	order := make([]*metric.Service, len(services))
 	for i := range services {

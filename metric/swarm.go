@@ -87,8 +87,6 @@ type SwarmTask struct {
 // EngineDisk is what a node's container engine keeps on disk beside containers and volumes.
 // Immutable once handed over.
 type EngineDisk struct {
-	// Time is when the engine was asked.
-	Time time.Time
 	// Images counts images, ImageBytes is what their layers take; of that,
 	// ImageReclaimableBytes belong to images that no container uses.
 	Images                            int64

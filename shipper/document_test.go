@@ -736,6 +736,12 @@ func FuzzDocument(f *testing.F) {
 		w.Last.Key(metric.PerInterface, 0).Name = row
 		w.Last.Key(metric.PerDevice, 1).Name = row
 		w.Last.Key(metric.PerFilesystem, 0).Mountpoint = row
+		state := &metric.SwarmState{
+			Time:     time.Unix(0, at),
+			Services: []metric.Service{{ID: key, Name: name, Stack: value, Mode: row, Image: image, Desired: last, Running: first, Pending: at, Failed: -at, UpdateMessage: name}},
+			Nodes:    []metric.SwarmNode{{ID: value, Name: key, State: row, Message: name, CPUs: float64(last), MemoryBytes: first}},
+		}
+		state.Tasks = []metric.SwarmTask{{ID: key, Name: name, Slot: int(first), Service: &state.Services[0], Error: image, Since: time.Unix(0, at), ContainerID: value, ExitCode: int(last)}}
 		e := NewEncoder(EncoderOptions{AgentVersion: name, EphemeralID: value, Interval: time.Second})
 		for _, document := range [][]byte{
 			e.AppendContainer(nil, node, w),
@@ -744,6 +750,10 @@ func FuzzDocument(f *testing.F) {
 			e.AppendRow(nil, node, w, metric.PerDevice, 1),
 			e.AppendRow(nil, node, w, metric.PerFilesystem, 0),
 			e.AppendEvent(nil, node, &metric.Event{Time: time.Unix(0, at), Action: metric.Action(key), ID: value, Container: c, Health: name}),
+			e.AppendEvent(nil, node, &metric.Event{Time: time.Unix(0, at), Action: metric.ServiceUpdate, ID: value, Container: new(metric.Container), Service: &state.Services[0]}),
+			e.AppendSwarm(nil, node, state, 0, at),
+			e.AppendSwarm(nil, node, state, 1, at),
+			e.AppendSwarm(nil, node, state, 2, at),
 			e.AppendGap(nil, node, &Gap{Time: at, Reason: row, Documents: last, FirstSlot: at, LastSlot: at, FirstBatch: first, Epoch: last}),
 		} {
 			decodeDocument(t, document)

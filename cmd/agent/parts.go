@@ -35,6 +35,11 @@ type parts struct {
 	occurrences *collector.Occurrences
 	// machine is the newest look at the machine, nil before the first.
 	machine atomic.Pointer[metric.Machine]
+
+	// engineDisk is what the engine said of its disk space last, nil for nothing, and
+	// diskDue when it is asked again; both belong to who asks for the node.
+	engineDisk *metric.EngineDisk
+	diskDue    time.Time
 }
 
 // slowInterval is the time between readings of limits and peaks: a dozen files that have
@@ -43,6 +48,13 @@ const slowInterval = time.Minute
 
 // refreshInterval is the time between looks at the engine's files and the filesystems.
 const refreshInterval = 10 * time.Second
+
+const (
+	// diskEvery is the time between two questions to the engine about its disk space,
+	// which may keep it busy, and diskTimeout how long it may think.
+	diskEvery   = time.Hour
+	diskTimeout = time.Minute
+)
 
 const (
 	// spareDescriptors are kept for everything that isn't a kept-open file of a cgroup:
@@ -222,10 +234,31 @@ func (p *parts) node(ctx context.Context, o *options) (*metric.Node, error) {
 			return nil, err
 		}
 	}
+	node.EngineDisk = p.askDisk(ctx)
 	machine, err := p.proc.Machine(&node, o.SysRoot)
 	p.machine.Store(&machine)
 	p.unknown.Store(sentences(errors.Join(unknown, err)))
 	return &node, nil
+}
+
+// askDisk returns what the engine has said of its disk space. The agent doesn't wait for that
+// at its start.
+func (p *parts) askDisk(ctx context.Context) *metric.EngineDisk {
+	now := time.Now()
+	switch {
+	case p.storage == nil: // nobody wants to know
+	case p.diskDue.IsZero():
+		p.diskDue = now
+	case !now.Before(p.diskDue):
+		p.diskDue = now.Add(diskEvery)
+		ctx, cancel := context.WithTimeout(ctx, diskTimeout)
+		defer cancel()
+		var err error
+		if p.engineDisk, err = p.engine.DiskUsage(ctx); err != nil {
+			p.log.Debug("the engine says nothing of its disk space", zap.Error(err))
+		}
+	}
+	return p.engineDisk
 }
 
 // sentences returns a joined error as notes, line by line.
