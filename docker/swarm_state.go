@@ -153,7 +153,8 @@ func (r *swarmReader) read(ctx context.Context, s *socket, now time.Time) (*metr
 // leads tells whether this node is the leader of the Swarm's managers.
 func (r *swarmReader) leads(ctx context.Context, s *socket, c *client.Client) (bool, error) {
 	managers, err := c.NodeList(ctx, client.NodeListOptions{Filters: client.Filters{}.Add("role", string(swarm.NodeRoleManager))})
-	if errdefs.IsUnavailable(err) && strings.Contains(err.Error(), "not a swarm manager") {
+	noManager := errdefs.IsUnavailable(err) && strings.Contains(err.Error(), "not a swarm manager")
+	if noManager || errdefs.IsNotFound(err) || errdefs.IsNotImplemented(err) { // or Podman, which has no Swarm
 		r.self = ""
 		return false, nil
 	}

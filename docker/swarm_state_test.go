@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -247,6 +249,14 @@ func TestSwarmSilent(t *testing.T) {
 	if n := worker.count("info"); n > 0 {
 		t.Errorf("%d questions to a worker that it has to think about", n)
 	}
+	podman := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		if !strings.HasSuffix(r.URL.Path, "/_ping") {
+			http.NotFound(w, r)
+		}
+	}))
+	defer podman.Close()
+	silent(newNode(t, Options{Host: "tcp://" + podman.Listener.Addr().String()}), "")
 	missing := "unix://" + filepath.Join(t.TempDir(), "docker.sock")
 	n := newNode(t, Options{Host: missing})
 	silent(n, "")

@@ -145,7 +145,7 @@ func TestSwarmState(t *testing.T) {
 	}
 	waitFor(t, time.Minute, "failures", func() error {
 		told := s.of("service", func(d document) bool { return d.text("swarm.service.name") == "crash" })
-		if n, _ := told[len(told)-1].number("swarm.service.failed"); n < 3 {
+		if n, _ := told[len(told)-1].number("swarm.service.failed"); n < 2 {
 			return fmt.Errorf("%v failed", n)
 		}
 		return nil

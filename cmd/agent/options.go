@@ -114,7 +114,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.DurationVar(&o.StorageDuration, "storage_duration", 2*time.Minute, "how long samples are kept in memory")
 	fs.BoolVar(&o.DockerOnly, "docker_only", false, "leave out cgroups that no container runtime made, such as systemd units")
 	fs.StringVar(&o.RawCgroupPrefixes, "raw_cgroup_prefix_whitelist", "", "comma-separated cgroup path prefixes that are measured even with -docker_only")
-	fs.StringVar(&o.Docker, "docker", "unix:///var/run/docker.sock", "the engine's API; used for events if it answers, never needed")
+	fs.StringVar(&o.Docker, "docker", "unix:///var/run/docker.sock", "the engine's API; used for events, and on the leader of a Swarm for its state, if it answers; never needed")
 	fs.BoolVar(&o.DockerTLS, "docker-tls", false, "use TLS to reach the engine")
 	fs.StringVar(&o.DockerTLSCert, "docker-tls-cert", "cert.pem", "client certificate for -docker-tls")
 	fs.StringVar(&o.DockerTLSKey, "docker-tls-key", "key.pem", "client key for -docker-tls")
