@@ -48,7 +48,10 @@ type Agent struct {
 	Self    Self
 	// Delivery is nil where there is no spool. Its Dropped is not read, dropped is.
 	Delivery *Stats
-	dropped  [documentLosses]int64
+	// Slowest is how long the slowest delivery took since the document before, 0 if there
+	// was none.
+	Slowest time.Duration
+	dropped [documentLosses]int64
 }
 
 // agentField names one field that documents of the agent have, and no others.
@@ -78,6 +81,8 @@ const (
 	agentFailureStore
 	agentRequests
 	agentRetries
+	agentSlowest
+	agentSpoolOldest
 	agentSpoolBatches
 	agentSpoolBytes
 	agentSpoolMemory
@@ -126,6 +131,8 @@ var agentFields = [numAgentFields]Field{
 	agentFailureStore: {"agent.documents.failure_store", Long, "count", "Documents that Elasticsearch took into its failure store instead of the index.", true},
 	agentRequests:     {"agent.bulk.requests", Long, "count", "_bulk requests.", true},
 	agentRetries:      {"agent.bulk.retries", Long, "count", "Attempts after which a batch was kept.", true},
+	agentSlowest:      {"agent.bulk.longest_seconds", Double, "seconds", "Time that the slowest _bulk request took of those that delivered a batch since the document before; absent without any.", true},
+	agentSpoolOldest:  {"agent.spool.oldest_seconds", Double, "seconds", "Age of the oldest interval that waits in the spool; absent while none does.", true},
 	agentSpoolBatches: {"agent.spool.batches", Long, "count", "Batches that wait, on disk or in memory.", true},
 	agentSpoolBytes:   {"agent.spool.bytes", Long, "bytes", "Disk space of the batches on disk.", true},
 	agentSpoolMemory:  {"agent.spool.memory_bytes", Long, "bytes", "Batches in memory because the disk fails.", true},
@@ -186,6 +193,12 @@ func (e *Encoder) AppendAgent(dst []byte, node *metric.Node, a *Agent) []byte {
 		dst = agentFailureStore.append(dst, d.FailureStore)
 		dst = agentRequests.append(dst, d.Requests)
 		dst = agentRetries.append(dst, d.Retried)
+		if a.Slowest > 0 {
+			dst = agentSlowest.appendSeconds(dst, a.Slowest)
+		}
+		if !d.Oldest.IsZero() {
+			dst = agentSpoolOldest.appendSeconds(dst, time.Unix(0, a.Time).Sub(d.Oldest))
+		}
 		dst = agentSpoolBatches.append(dst, int64(d.SpoolBatches))
 		dst = agentSpoolBytes.append(dst, d.SpoolBytes)
 		dst = agentSpoolMemory.append(dst, d.MemoryBytes)

@@ -114,8 +114,9 @@ func documentAgent() *Agent {
 		Delivery: &Stats{
 			Found: 300, Indexed: 1234, GapsIndexed: 1, DuplicatesExpected: 7, DuplicatesUnexpected: 1, Requests: 40, Retried: 4,
 			Dead: 3, FailureStore: 2, Pending: 1049, SpoolBatches: 9, SpoolBytes: 81920, MemoryBytes: 4096,
-			DiskFault: "no space left on device", Degraded: true, Held: true, Trouble: "HTTP status 401",
+			Oldest: time.Unix(0, slotTime-170e9), DiskFault: "no space left on device", Degraded: true, Held: true, Trouble: "HTTP status 401",
 		},
+		Slowest: 87_654_000,
 		dropped: [documentLosses]int64{lostBudget: 8, lostMemory: 4, lostBehind: 1, lostDamaged: 1, lostRefused: 3},
 	}
 }

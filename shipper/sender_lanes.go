@@ -279,6 +279,7 @@ func (l *lanes) settle(r result) {
 		delete(l.blocked, r.entry.day())
 		l.delivered++
 		l.adapt(v.took)
+		l.counts.delivered(v.took)
 		if l.failing {
 			l.succeed()
 		}

@@ -268,7 +268,7 @@ func (s *Shipper) sign(b *Batch, final bool) {
 	*a = Agent{
 		Time: now.UnixNano(), Epoch: b.epoch, Batch: b.seq, Documents: b.docs + 1,
 		First: b.first, Last: b.last, Waiting: s.waiting(b.seq), Final: final,
-		Sampled: s.counts.sampled.Add(1), Self: s.self(), Delivery: &s.stat,
+		Sampled: s.counts.sampled.Add(1), Self: s.self(), Delivery: &s.stat, Slowest: time.Duration(s.counts.slowest.Swap(0)),
 	}
 	a.dropped = s.stats(&s.stat)
 	b.Source(s.encoder.AppendAgent(line, s.node.Load(), a))

@@ -15,6 +15,7 @@ type counts struct {
 	requests, retried, dead, failureStore    atomic.Int64
 	replayed, restored                       atomic.Int64
 
+	slowest atomic.Int64 // of the deliveries since the last document of the agent, in ns
 	storing atomic.Int64 // since when the publisher stores a batch, in ns; 0 while it waits for one
 
 	mu          sync.Mutex // guards what follows
@@ -24,6 +25,13 @@ type counts struct {
 	lastError   string
 	lastErrorAt time.Time
 	remarks     []string
+}
+
+// delivered notes how long a delivery took. One goroutine calls it.
+func (c *counts) delivered(took time.Duration) {
+	if int64(took) > c.slowest.Load() {
+		c.slowest.Store(int64(took)) // a document that is made meanwhile has what was there before
+	}
 }
 
 // setTrouble notes why documents wait, "" when none does.
