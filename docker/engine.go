@@ -237,11 +237,18 @@ func (e *Engine) fromDisk(ctx context.Context, path, id string, one dir, f file,
 // alone is true only right after a probe; see the type health.
 func (e *Engine) health(ctx context.Context, r *record, last *entry, now time.Time) (string, int, time.Time) {
 	started, probed := parseTime(r.State.StartedAt), r.probed()
-	told := last.told != "" && last.toldAt.After(probed) && last.toldAt.After(started)
-	if told && last.told != "unhealthy" {
-		return last.told, 0, e.socket.recheck(now, 0)
+	if last.told != "" && last.toldAt.After(probed) && last.toldAt.After(started) {
+		if last.told != "unhealthy" {
+			return last.told, 0, e.socket.recheck(now, 0)
+		}
+		// Events don't tell how often.
+		failing := 0
+		if asked, err := e.socket.inspect(ctx, r.ID); err == nil && asked.record.State.Health != nil {
+			failing = max(asked.record.State.Health.FailingStreak, 0)
+		}
+		return last.told, failing, e.socket.recheck(now, 1)
 	}
-	if until := probed.Add(r.nextProbe()); !told && now.Before(until) {
+	if until := probed.Add(r.nextProbe()); now.Before(until) {
 		word, failing := r.State.Health.told()
 		return word, failing, until
 	}
@@ -250,9 +257,6 @@ func (e *Engine) health(ctx context.Context, r *record, last *entry, now time.Ti
 			word, failing := asked.record.State.Health.told()
 			return word, failing, e.socket.recheck(now, failing)
 		}
-	}
-	if told {
-		return last.told, 0, now.Add(retryAfter)
 	}
 	if until := started.Add(r.nextProbe()); probed.IsZero() && now.Before(until) {
 		word, failing := r.State.Health.told()
