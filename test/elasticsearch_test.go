@@ -36,6 +36,9 @@ func (d document) slot() int64 {
 
 // subject says what the document has measured, or whom the event is about.
 func (d document) subject() string {
+	if isSwarms(d) {
+		return strings.Join([]string{d.dataset(), d.text("swarm.service.id"), d.text("swarm.node.id"), d.text("swarm.task.id")}, " ")
+	}
 	return strings.Join([]string{d.text("host.name"), d.dataset(), d.text("container_Name"), d.text("container.instance"), d.text("interface.name"),
 		d.text("device.name"), d.text("filesystem.mount_point"), d.text("filesystem.device")}, " ")
 }

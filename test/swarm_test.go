@@ -65,6 +65,15 @@ services:
     deploy: {replicas: 0, endpoint_mode: dnsrr}
 `
 
+// withSocket gives the engine's socket to the agents of the stack gauge8, which tell the
+// state of the Swarm then.
+const withSocket = `
+version: "3.8"
+services:
+  agent:
+    volumes: ["/var/run/docker.sock:/var/run/docker.sock:ro"]
+`
+
 // swarm is the Swarm under test. Its first node is the manager.
 type swarm struct {
 	nodes   []*lab.Node
@@ -76,7 +85,8 @@ type swarm struct {
 // swarmTarget is an Elasticsearch, and the stack whose agents ship to it.
 type swarmTarget struct {
 	*lab.ElasticsearchServer
-	stack string
+	stack  string
+	socket bool // its agents have the engine's
 }
 
 // task is what the manager says of a task.
@@ -169,7 +179,7 @@ func startSwarm(t *testing.T) *swarm {
 			}
 		})
 		major, _, _ := strings.Cut(s.Config().Version, ".")
-		w.targets = append(w.targets, &swarmTarget{s, "gauge" + major})
+		w.targets = append(w.targets, &swarmTarget{s, "gauge" + major, major == "8"})
 	}
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
@@ -188,7 +198,11 @@ func startSwarm(t *testing.T) *swarm {
 		t.Fatal(err)
 	}
 	for _, g := range w.targets {
-		w.deploy(t, g.stack, []string{"SWARMGAUGE_IMAGE=" + agentImage, "SWARMGAUGE_ES_HOST=" + g.URL()}, string(stack), override)
+		files := []string{string(stack), override}
+		if g.socket {
+			files = append(files, withSocket)
+		}
+		w.deploy(t, g.stack, []string{"SWARMGAUGE_IMAGE=" + agentImage, "SWARMGAUGE_ES_HOST=" + g.URL()}, files...)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -447,6 +461,7 @@ func (w *swarm) testDocuments(t *testing.T, g *swarmTarget) {
 	checkFlows(t, docs)
 	w.checkNames(t, docs)
 	w.checkTraffic(t, docs)
+	w.checkState(t, g, docs)
 
 	byContainer := map[string][]document{}
 	var twice []document // what may be there twice only by a fault
@@ -552,6 +567,57 @@ func (w *swarm) checkNames(t *testing.T, docs []document) {
 			d.text("swarm.service.name") != tk.service || d.text("swarm.stack") != tk.stack || int(slot) != tk.slot || node != tk.node {
 			t.Errorf("want %+v: task %q, service %q, stack %q, slot %v in %v", tk, d.text("swarm.task.name"), d.text("swarm.service.name"), d.text("swarm.stack"), slot, d)
 		}
+	}
+}
+
+// checkState makes sure that the manager's agent has told the state of the Swarm if it has
+// the socket: each service once in each interval, and what the tests have done to them.
+func (w *swarm) checkState(t *testing.T, g *swarmTarget, docs []document) {
+	t.Helper()
+	type interval struct {
+		service string
+		slot    int64
+	}
+	told, desired, missing := map[interval]bool{}, map[float64]bool{}, false
+	updates, drained := 0, false
+	for _, d := range docs {
+		if !isSwarms(d) {
+			continue
+		}
+		if !g.socket || d.text("host.name") != w.manager().Name() {
+			t.Fatalf("it isn't for %s to tell %v", d.text("host.name"), d)
+		}
+		service := d.text("swarm.service.name")
+		switch d.dataset() {
+		case "service":
+			at := interval{service, d.slot()}
+			if told[at] {
+				t.Errorf("%s is told twice in slot %d", service, at.slot)
+			}
+			told[at] = true
+			n, ok := d.number("swarm.service.desired")
+			running, read := d.number("swarm.service.running")
+			if !ok || !read || n > running && d["swarm.service.missing"] != n-running {
+				t.Errorf("%v of %v run: %v", running, n, d)
+			}
+			if service == "shop_web" {
+				desired[n] = true
+			}
+			missing = missing || running < n
+		case "swarm_node":
+			drained = drained || d.text("swarm.node.name") == "node3" && d.text("swarm.node.availability") == "drain"
+		case "event":
+			if service == "shop_web" && d.text("event.action") == "service_update" {
+				updates++
+			}
+		}
+	}
+	if !g.socket {
+		return
+	}
+	// It was scaled up and down, and given another image.
+	if !desired[2] || !desired[5] || !missing || updates != 3 || !drained {
+		t.Errorf("shop_web should have had the sizes %v, updates: %d, some were missing: %v, node3 drained: %v", desired, updates, missing, drained)
 	}
 }
 
