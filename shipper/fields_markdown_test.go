@@ -65,8 +65,8 @@ number which isn't known is not given.
 The agent that runs on the leader of the Swarm's managers, and has the engine's socket, writes the state
 of the whole Swarm: in each shipping interval a document of each service (` + "`event.dataset: swarmgauge.service`" + `),
 of each node (` + "`swarmgauge.swarm_node`" + `) and of each task that should run and doesn't (` + "`swarmgauge.task`" + `): one
-that waits for a node or for its time or isn't ready after 20 s, and, in the place of a task that doesn't run, the last
-one that failed or was rejected. There are 100 documents of tasks of one service and 1,000 in all at most; the numbers
+that has an error, or hasn't come further for 20 s; and, where no task runs in its place, the last one that
+failed, was rejected or ended by itself. There are 100 documents of tasks of one service and 1,000 in all at most; the numbers
 of the service's document count all. An interval in which the leader didn't answer has none of these documents: a
 service that isn't there isn't one with nothing running. ` + "`host.*` and `agent.*`" + ` say who wrote a document, and
 ` + "`swarm.node.*`" + ` what it is about. Beside these fields they have the identity of services, tasks and nodes,
