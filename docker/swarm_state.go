@@ -47,7 +47,7 @@ func (e *Engine) Swarm(ctx context.Context) (*metric.SwarmState, []metric.Event)
 	if ctx.Err() == context.Canceled {
 		return nil, nil
 	}
-	if state == nil {
+	if state == nil && (err == nil || errors.As(err, new(otherLeader))) {
 		r.services, r.tasks = nil, swarmTasks{} // whoever leads meanwhile tells what happens
 	}
 	e.noteSwarm(err)

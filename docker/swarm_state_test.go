@@ -205,6 +205,17 @@ func TestSwarmEvents(t *testing.T) {
 	set(web)
 	want("service_create shop_web 4 -1h0m0s", "service_remove shop_api 1 0s")
 
+	// What happens while the managers don't answer is told later.
+	fake.setSwarm(func(s *fakeSwarm) { s.refuse = "no leader" })
+	if state, happened := n.Swarm(t.Context()); state != nil || happened != nil {
+		t.Errorf("no answer, and told %+v, %+v", state, happened)
+	}
+	fake.setSwarm(func(s *fakeSwarm) { s.refuse = "" })
+	set(web, api)
+	want("service_create shop_api 1 -1h0m0s")
+	set(web)
+	want("service_remove shop_api 1 0s")
+
 	// Who wasn't the leader meanwhile doesn't know what was told.
 	lead := func(is bool) {
 		fake.setSwarm(func(s *fakeSwarm) {
