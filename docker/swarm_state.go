@@ -143,11 +143,10 @@ func (r *swarmReader) read(ctx context.Context, s *socket, now time.Time) (*metr
 			state.Services = append(state.Services, swarmService(&services.Items[i]))
 		}
 	}
-	happened := r.compare(services.Items, state)
 	if err := r.tasks.read(ctx, c, services.Items, state); err != nil {
 		return nil, nil, err
 	}
-	return state, happened, nil
+	return state, r.compare(services.Items, state), nil
 }
 
 // leads tells whether this node is the leader of the Swarm's managers.
