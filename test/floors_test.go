@@ -20,7 +20,7 @@ var floors = [][]string{
 	{"metric", "deflate", "hang"},
 	{"cgroup", "proc", "docker", "cadvisor"},
 	{"collector"},
-	{"shipper", "web"},
+	{"shipper", "web", "kibana"},
 	{"cmd/agent"},
 }
 
