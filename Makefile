@@ -75,9 +75,10 @@ fuzz:
 		done; \
 	done
 
-# METRICS.md, docs/configuration.md, docs/reliability.md and the fates in docs/operations.md
-# from the tables.
+# METRICS.md, docs/configuration.md, docs/reliability.md, the fates in docs/operations.md and
+# deploy/kibana from the tables and the dashboards in Go.
 generate:
 	$(GO) test ./test/faults -run TestReliability -update
 	$(GO) test ./shipper -run 'TestMetricsMarkdown|TestFatesInOperations' -update
 	$(GO) test ./cmd/agent -run TestConfigurationReference -update
+	$(GO) test ./kibana -run TestCommittedObjects -update

@@ -1,6 +1,176 @@
 package kibana
 
-// serviceBoard is B.
+// serviceBoard is B: how does one service fare?
 func serviceBoard() *Dashboard {
-	return &Dashboard{ID: serviceID, Letter: "B", Title: "Service", view: &currentView}
+	return &Dashboard{
+		ID: serviceID, Letter: "B", Title: "Service", view: &currentView,
+		Description: "How does a service fare? Choose one above.",
+		Controls: []Control{
+			{Title: "Stack", Field: "swarm.stack"},
+			{Title: "Service", Field: "swarm.service.name", One: true},
+			{Title: "Node", Field: "host.name"},
+		},
+		Panels: arrange(
+			across(12, replicas(), deploys()),
+			across(13, replicaCPU(), replicaMemory()),
+			across(12, traffic("B2-network"), diskTraffic("B2-disk")),
+			across(12, cpuOfLimit("B3"), memoryOfLimit("B4")),
+			across(16, tasks()),
+			across(12, deployRows(), serviceEvents()),
+		),
+	}
+}
+
+func replicas() *Panel {
+	return panel("B1", "Do as many replicas run as should?", "Tasks of the service as the Swarm's leader counts them. Empty where no agent on a manager has the engine's socket.",
+		Dataset("service"), &XY{Left: "Tasks", Steps: true, Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "Desired", Value: Total("swarm.service.desired"), Unit: Pieces, Color: colorCapacity},
+				{Label: "Running", Value: Total("swarm.service.running"), Unit: Pieces, Color: colorMemory},
+				{Label: "Failed in ten minutes", Value: Total("swarm.service.failed"), Unit: Pieces, Color: colorBad},
+			},
+		}}})
+}
+
+// changes are the events of services themselves.
+func changes() Query {
+	return All(Dataset("event"), OneOf("event.action", "service_create", "service_update", "service_remove"))
+}
+
+func deploys() *Panel {
+	return panel("B6", "When was it deployed?", "Services that were created, updated and removed. Empty where none was, and where no agent on a manager has the engine's socket.",
+		changes(), &XY{Left: "Changes", Layers: []*Layer{{
+			Series:  Bars,
+			Buckets: []Bucket{Top("Change", 3, "event.action", Count()), Time()},
+			Metrics: []Metric{{Label: "Changes", Value: Count(), Unit: Pieces}},
+		}}})
+}
+
+func deployRows() *Panel {
+	return panel("B6-rows", "What was deployed?", "The last change of each kind, and the image that it brought. Empty where none was, and where no agent on a manager has the engine's socket.",
+		changes(), &Rows{SortBy: -1, Layer: &Layer{
+			Buckets: []Bucket{Top("Service", 20, "swarm.service.name", Count()), Top("Change", 3, "event.action", Count())},
+			Metrics: []Metric{
+				{Label: "Times", Value: Count(), Unit: Pieces},
+				{Label: "Last", Value: LastTime("@timestamp")},
+				{Label: "Image", Value: LastText("container.image.name")},
+				{Label: "Tag", Value: LastText("container.image.tag")},
+			},
+		}})
+}
+
+// ofOne is what one container did in each second of its interval: Max and Median of it
+// tell the busiest container from the usual one.
+func ofOne(value Value) Value { return Divide(value, Average("sample.interval_seconds")) }
+
+func replicaCPU() *Panel {
+	const used = "container.cpu.core_seconds"
+	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread.",
+		containers(), &XY{Left: "Cores of one replica", Right: "Cores of all", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "All replicas", Value: PerSecond(used), Unit: Cores, Color: colorCapacity, Right: true},
+				{Label: "Busiest replica", Value: ofOne(Max(used)), Unit: Cores, Color: colorBad},
+				{Label: "Median replica", Value: ofOne(Median(used)), Unit: Cores, Color: colorCPU},
+			},
+		}}})
+}
+
+func replicaMemory() *Panel {
+	const used = "container.memory.working_set_bytes"
+	return panel("B2-memory", "Memory: is one replica larger than the others?", "All replicas together at the right; the largest and the median one at the left.",
+		containers(), &XY{Left: "Memory of one replica", Right: "Memory of all", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "All replicas", Value: Total(used), Unit: Bytes, Color: colorCapacity, Right: true},
+				{Label: "Largest replica", Value: Max(used), Unit: Bytes, Color: colorBad},
+				{Label: "Median replica", Value: Median(used), Unit: Bytes, Color: colorMemory},
+			},
+		}}})
+}
+
+// traffic, diskTraffic, cpuOfLimit and memoryOfLimit are on the board of a container, too.
+func traffic(id string) *Panel {
+	return panel(id, "What goes over the network?", "Bytes that containers received and sent. A container that shares another one's network has none of its own.",
+		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "Received", Value: PerSecond("container.network.ingress.bytes"), Unit: BytesPerSecond, Color: colorReceived},
+				{Label: "Sent", Value: PerSecond("container.network.egress.bytes"), Unit: BytesPerSecond, Color: colorSent},
+			},
+		}}})
+}
+
+func diskTraffic(id string) *Panel {
+	return panel(id, "What goes to and from disks?", "Bytes that containers read from and wrote to devices; what the page cache served isn't among them.",
+		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "Read", Value: PerSecond("container.disk.read.bytes"), Unit: BytesPerSecond, Color: colorRead},
+				{Label: "Written", Value: PerSecond("container.disk.write.bytes"), Unit: BytesPerSecond, Color: colorWritten},
+			},
+		}}})
+}
+
+// throttled is the part of the periods in which the quota ran out.
+func throttled() Value {
+	return Divide(Sum("container.cpu.throttled_periods"), Sum("container.cpu.periods"))
+}
+
+// usedOfLimit is CPU time as a part of what limits allowed, of those that have one.
+func usedOfLimit() Value {
+	const allowed = "container.cpu.limit_core_seconds"
+	return Divide(Sum("container.cpu.core_seconds").Of(Exists(allowed)), Sum(allowed))
+}
+
+func cpuOfLimit(id string) *Panel {
+	return panel(id, "CPU: is the limit in the way?", "CPU time as a part of what the limit allows, and the part of the periods in which it ran out. From a quarter on, it hurts. Empty without a limit.",
+		All(containers(), Exists("container.cpu.limit_cores")), &XY{Left: "Part", Lines: []Line{{"a quarter throttled", 0.25, Ratio}}, Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "Used of the limit", Value: usedOfLimit(), Unit: Ratio, Color: colorCPU},
+				{Label: "Throttled", Value: throttled(), Unit: Ratio, Color: colorBad},
+			},
+		}}})
+}
+
+func memoryOfLimit(id string) *Panel {
+	return panel(id, "Memory: is the limit near?", "Working set of the container that is nearest to its limit, and processes that were killed for want of memory. The first is empty without a limit.",
+		containers(), &XY{Left: "Part of the limit", Right: "Killed", Lines: []Line{{"near the limit", 0.9, Ratio}}, Layers: []*Layer{
+			{Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "Used of the limit", Value: Max("container.memory.limit_usage"), Unit: Ratio, Color: colorMemory},
+			}},
+			{Series: Bars, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "Killed for want of memory", Value: Sum("container.memory.oom_kills"), Unit: Pieces, Color: colorBad, Right: true},
+			}},
+		}})
+}
+
+// cores is the CPU time of one container in each second of the time that its documents
+// cover.
+func cores() Value {
+	return Divide(Sum("container.cpu.core_seconds"), Sum("sample.interval_seconds"))
+}
+
+func tasks() *Panel {
+	return panel("B5", "Where do its tasks run, and how?", "Each container of the time range, with the means of its life in it.",
+		All(containers(), Exists("swarm.task.id")), &Rows{SortBy: 4, Layer: &Layer{
+			Buckets: []Bucket{Top("Container", 100, "container.name", Sum("container.cpu.core_seconds"))},
+			Metrics: []Metric{
+				{Label: "Slot", Value: LastNumber("swarm.task.slot"), Unit: Pieces},
+				{Label: "Node", Value: LastText("host.name")},
+				{Label: "State", Value: LastText("container.state")},
+				{Label: "Started", Value: LastTime("container.started")},
+				{Label: "CPU", Value: cores(), Unit: Cores},
+				{Label: "Memory", Value: LastNumber("container.memory.working_set_bytes"), Unit: Bytes},
+				{Label: "Throttled", Value: throttled(), Unit: Ratio, Limits: Limits{0.05, 0.25}},
+				{Label: "Restarts", Value: LastNumber("container.restart_count"), Unit: Pieces},
+				{Label: "Image", Value: LastText("container.image.name")},
+				{Label: "Digest", Value: LastText("container.image.hash.all")},
+			},
+		}}, toContainer, toNode)
+}
+
+func serviceEvents() *Panel {
+	return panel("B6-events", "What happened to its containers?", "Starts, ends, kills and changes of health. Empty where nothing happened.",
+		All(Dataset("event"), Exists("container.id")), &XY{Left: "Events", Layers: []*Layer{{
+			Series:  Bars,
+			Buckets: []Bucket{Top("Event", 8, "event.action", Count()), Time()},
+			Metrics: []Metric{{Label: "Events", Value: Count(), Unit: Pieces}},
+		}}})
 }

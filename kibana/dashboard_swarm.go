@@ -174,6 +174,7 @@ func unhealthy() *Panel {
 			Metrics: []Metric{
 				{Label: "Node", Value: LastText("host.name")},
 				{Label: "Health", Value: LastText("container.health")},
+				{Label: "Failed checks in a row", Value: LastNumber("container.health_failing_streak"), Unit: Pieces},
 				{Label: "Last seen so", Value: LastTime("@timestamp")},
 			},
 		}}, toContainer, toNode)
@@ -221,10 +222,11 @@ func nodeStates() *Panel {
 			Metrics: []Metric{
 				{Label: "State", Value: LastText("swarm.node.state")},
 				{Label: "Availability", Value: LastText("swarm.node.availability")},
+				{Label: "Reason", Value: LastText("swarm.node.message")},
 				{Label: "Role", Value: LastText("swarm.node.role")},
 				{Label: "Leader", Value: LastBoolean("swarm.node.leader")},
 				{Label: "Engine", Value: LastText("swarm.node.engine_version")},
-				{Label: "CPUs", Value: LastNumber("swarm.node.cpus"), Unit: Pieces},
+				{Label: "CPUs", Value: LastNumber("swarm.node.cpus"), Unit: Cores},
 				{Label: "Memory", Value: LastNumber("swarm.node.memory_bytes"), Unit: Bytes},
 				{Label: "Last told", Value: LastTime("@timestamp")},
 			},

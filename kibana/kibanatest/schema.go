@@ -73,11 +73,3 @@ func controlShape() shape {
 		}),
 	})
 }
-
-func panelShape() shape {
-	return record(keys{
-		"version?": text, "type": word("lens", "visualization"), "panelIndex": text, "title?": text,
-		"gridData":         record(keys{"x": number, "y": number, "w": number, "h": number, "i": text}),
-		"embeddableConfig": dictionary(anything),
-	})
-}

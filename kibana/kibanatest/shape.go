@@ -70,6 +70,23 @@ func either(shapes ...shape) shape {
 	}
 }
 
+// variants is an object whose shape depends on the word under a key of it.
+func variants(key string, shapes map[string]shape) shape {
+	return func(value any, path string, report reporter) {
+		object, ok := value.(map[string]any)
+		if !ok {
+			report(path, "isn't an object")
+			return
+		}
+		chosen, _ := object[key].(string)
+		if s := shapes[chosen]; s != nil {
+			s(value, path, report)
+		} else {
+			report(path+"."+key, fmt.Sprintf("is %v, not one of %s", object[key], strings.Join(sortedKeys(shapes), ", ")))
+		}
+	}
+}
+
 // list is an array of things of one shape.
 func list(each shape) shape {
 	return func(value any, path string, report reporter) {
