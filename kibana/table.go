@@ -1,10 +1,12 @@
 package kibana
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -28,16 +30,39 @@ type TableColumn struct {
 }
 
 // Table makes a table of Elasticsearch's answer to the search of a layer, and computes
-// what Kibana would compute in the browser. Rows are in the order of the answer.
+// what Kibana would compute in the browser. Rows are in the order of the answer, or in the
+// one that a table is shown in.
 func (p *Panel) Table(layer string, answer []byte) (Table, error) {
 	if p.Chart != nil {
 		for _, l := range p.Chart.layers() {
-			if l.id == layer {
-				return newPlan(l).table(answer)
+			if l.id != layer {
+				continue
 			}
+			table, err := newPlan(l).table(answer)
+			if rows, ok := p.Chart.(*Rows); ok && rows.SortBy >= 0 {
+				table.sort(len(l.Buckets) + rows.SortBy)
+			}
+			return table, err
 		}
 	}
 	return Table{}, fmt.Errorf("panel %s has no layer %s", p.ID, layer)
+}
+
+// sort puts the rows with the largest numbers in a column first, those without one last.
+func (t *Table) sort(column int) {
+	slices.SortStableFunc(t.Rows, func(a, b []any) int {
+		x, hasX := a[column].(float64)
+		y, hasY := b[column].(float64)
+		switch {
+		case hasX && hasY:
+			return cmp.Compare(y, x)
+		case hasX:
+			return -1
+		case hasY:
+			return 1
+		}
+		return 0
+	})
 }
 
 // node is one bucket of an answer: its key, its number of documents, and its inner
@@ -72,9 +97,9 @@ func (p *plan) table(answer []byte) (Table, error) {
 	}
 	switch {
 	case decoded.Error != nil:
-		return table, fmt.Errorf("Elasticsearch refused the search: %s", decoded.Error)
+		return table, fmt.Errorf("the search was refused: %s", decoded.Error)
 	case decoded.TimedOut:
-		return table, errors.New("Elasticsearch gave up before it had all documents")
+		return table, errors.New("the search gave up before it had seen all documents")
 	case decoded.Aggregations == nil:
 		return table, errors.New("an answer without aggregations")
 	}
@@ -125,6 +150,9 @@ func (t *tabler) walk(bucket, before node, keys []any) error {
 	var groups struct{ Buckets []node }
 	if err := json.Unmarshal(bucket[t.bucketName(len(keys))], &groups); err != nil {
 		return fmt.Errorf("buckets %q: %w", b.Label, err)
+	}
+	if groups.Buckets == nil {
+		return fmt.Errorf("the answer lacks the buckets %q", b.Label)
 	}
 	for _, group := range groups.Buckets {
 		key, err := b.key(group["key"])

@@ -1,0 +1,41 @@
+package kibana
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// TestFormula has the texts of formulas, and the tree that Lens keeps beside one.
+func TestFormula(t *testing.T) {
+	f := func(v Value, want string) {
+		t.Helper()
+		if got := v.text(); got != want {
+			t.Errorf("formula %s, want %s", got, want)
+		}
+	}
+	f(Sum("a.b"), "sum(a.b)")
+	f(Count(), "count()")
+	f(Percentile("a", 99), "percentile(a, percentile=99)")
+	f(LastNumber("a"), "last_value(a, kql='a: *')")
+	f(Count().Of(Is("a", "it's")), `count(kql='a: "it\'s"')`)
+	f(Max("a").Lately("1m").Earlier("1h"), "max(a, reducedTimeRange='1m', shift='1h')")
+	f(PerSecond("a"), "normalize_by_unit(sum(a), unit='s')")
+	f(Divide(Sum("a"), Multiply(UniqueCount("b"), Average("c"))), "sum(a) / (unique_count(b) * average(c))")
+	f(Subtract(Add(Sum("a"), Number(0.5)), Median("b")), "(sum(a) + 0.5) - median(b)")
+	f(Divide(Sum("a"), Count()).Of(Exists("b")), "sum(a, kql='b: *') / count(kql='b: *')")
+	f(LastTime("a").Of(Exists("b")), "last_value(a, kql='a: * and b: *')")
+
+	l := Layer{id: "L", view: &currentView, Buckets: []Bucket{Time()}, Metrics: []Metric{
+		{Label: "M", Value: Divide(PerSecond("a"), Number(2)), Unit: Ratio},
+	}}
+	text, err := json.Marshal(l.state()["columns"].(object)["L-of0X2"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"customLabel":true,"dataType":"number","isBucketed":false,"label":"Part of M","operationType":"math",` +
+		`"params":{"tinymathAst":{"args":["L-of0X1",2],"name":"divide","text":"normalize_by_unit(sum(a), unit='s') / 2","type":"function"}},` +
+		`"references":["L-of0X1"],"scale":"ratio"}`
+	if string(text) != want {
+		t.Errorf("the arithmetic is\n%s\nwant\n%s", text, want)
+	}
+}
