@@ -81,4 +81,4 @@ generate:
 	$(GO) test ./test/faults -run TestReliability -update
 	$(GO) test ./shipper -run 'TestMetricsMarkdown|TestFatesInOperations' -update
 	$(GO) test ./cmd/agent -run TestConfigurationReference -update
-	$(GO) test ./kibana -run TestCommittedObjects -update
+	$(GO) test ./kibana -run 'TestCommittedObjects|TestDashboardsMarkdown' -update

@@ -10,7 +10,8 @@ type Chart interface {
 	state() object
 }
 
-// palette returns how a number is coloured by its limits. higher is worse.
+// palette returns how a number is coloured by its limits. Of each colour Lens keeps where
+// it begins and, once more, where it ends; the last one goes on beyond its end.
 func (l Limits) palette() object {
 	const good, bad, worse = "#209280", "#d6bf57", "#cc5642"
 	return object{
@@ -23,7 +24,7 @@ func (l Limits) palette() object {
 				{"color": good, "stop": 0}, {"color": bad, "stop": l.Warning}, {"color": worse, "stop": l.Alarm},
 			},
 			"stops": []object{
-				{"color": good, "stop": l.Warning}, {"color": bad, "stop": l.Alarm}, {"color": worse, "stop": nil},
+				{"color": good, "stop": l.Warning}, {"color": bad, "stop": l.Alarm}, {"color": worse, "stop": 2 * l.Alarm},
 			},
 		},
 	}

@@ -1,7 +1,7 @@
 package kibana
 
-// Heat shows the metric of a layer with two buckets as colours: the first bucket goes
-// down, the second across.
+// Heat shows the metric of a layer with two buckets as colours, by the metric's limits:
+// the first bucket goes down, the second across.
 type Heat struct {
 	Layer *Layer
 }
@@ -12,6 +12,8 @@ func (c *Heat) layers() []*Layer { return []*Layer{c.Layer} }
 
 func (c *Heat) state() object {
 	l := c.Layer
+	palette := l.Metrics[0].Limits.palette()
+	palette["accessor"] = l.metricID(0)
 	return object{
 		"layerId": l.id, "layerType": "data", "shape": "heatmap",
 		"yAccessor": l.bucketID(0), "xAccessor": l.bucketID(1), "valueAccessor": l.metricID(0),
@@ -21,9 +23,6 @@ func (c *Heat) state() object {
 			"isXAxisLabelVisible": true, "isXAxisTitleVisible": false,
 			"isYAxisLabelVisible": true, "isYAxisTitleVisible": false,
 		},
-		"palette": object{
-			"type": "palette", "name": "negative", "accessor": l.metricID(0),
-			"params": object{"name": "negative", "reverse": false, "continuity": "above", "rangeType": "percent", "rangeMin": 0, "rangeMax": nil, "stops": []object{}},
-		},
+		"palette": palette,
 	}
 }

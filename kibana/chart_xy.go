@@ -53,7 +53,7 @@ func (c *XY) state() object {
 	state := object{
 		"layers":                       layers,
 		"preferredSeriesType":          string(c.Layers[0].Series),
-		"legend":                       object{"isVisible": true, "position": "bottom", "showSingleSeries": true, "shouldTruncate": true, "maxLines": 1},
+		"legend":                       object{"isVisible": true, "position": "bottom", "showSingleSeries": false, "shouldTruncate": true, "maxLines": 1},
 		"valueLabels":                  "hide",
 		"fittingFunction":              "None",
 		"curveType":                    curve,

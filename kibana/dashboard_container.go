@@ -40,7 +40,7 @@ func containerFacts() *Panel {
 				{Label: "CPU limit", Value: LastNumber("container.cpu.limit_cores"), Unit: Cores},
 				{Label: "Memory limit", Value: LastNumber("container.memory.limit_bytes"), Unit: Bytes},
 			},
-		}}, toService, toNode)
+		}})
 }
 
 func containerCPU() *Panel {

@@ -33,7 +33,7 @@ func throttledRows() *Panel {
 				{Label: "Service", Value: LastText("swarm.service.name")},
 				{Label: "Node", Value: LastText("host.name")},
 			},
-		}}, toContainer, toService, toNode)
+		}}, toContainer)
 }
 
 // verdictShare is the part of the documents that have the verdict.
@@ -59,14 +59,14 @@ func starvedRows() *Panel {
 				{Label: "Service", Value: LastText("swarm.service.name")},
 				{Label: "Node", Value: LastText("host.name")},
 			},
-		}}, toContainer, toNode)
+		}}, toContainer)
 }
 
 func pressureMap() *Panel {
 	return panel("E3-map", "Where are CPUs short, and when?", "Share of the time in which some task of the node waited for a CPU. Click on a node to see its suspects below."+noPressure,
 		All(Dataset("node"), Exists("host.pressure.cpu.some_seconds")), &Heat{Layer: &Layer{
 			Buckets: []Bucket{Top("Node", 30, "host.name", Sum("host.pressure.cpu.some_seconds")), Time()},
-			Metrics: []Metric{{Label: "Waited for a CPU", Value: Divide(Sum("host.pressure.cpu.some_seconds"), Sum("sample.interval_seconds")), Unit: Ratio}},
+			Metrics: []Metric{{Label: "Waited for a CPU", Value: Divide(Sum("host.pressure.cpu.some_seconds"), Sum("sample.interval_seconds")), Unit: Ratio, Limits: Limits{0.2, 0.5}}},
 		}}, toNode)
 }
 

@@ -163,7 +163,7 @@ func tasks() *Panel {
 				{Label: "Image", Value: LastText("container.image.name")},
 				{Label: "Digest", Value: LastText("container.image.hash.all")},
 			},
-		}}, toContainer, toNode)
+		}}, toContainer)
 }
 
 func serviceEvents() *Panel {

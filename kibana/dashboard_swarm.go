@@ -13,7 +13,8 @@ const (
 	colorWritten  = "#d36086"
 )
 
-// Links that many panels have.
+// Links that many panels have. A panel has the one of what it groups by: a click carries
+// its filter along, and what it is of is nothing that the other board could show.
 var (
 	toService   = Link{"Show this service", serviceID}
 	toNode      = Link{"Show this node", nodeID}
@@ -177,7 +178,7 @@ func unhealthy() *Panel {
 				{Label: "Failed checks in a row", Value: LastNumber("container.health_failing_streak"), Unit: Pieces},
 				{Label: "Last seen so", Value: LastTime("@timestamp")},
 			},
-		}}, toContainer, toNode)
+		}}, toContainer)
 }
 
 // unplaced is A7-tasks: tasks that don't come to run.

@@ -11,7 +11,7 @@ import (
 	"github.com/swarmgauge/swarmgauge/shipper"
 )
 
-var update = flag.Bool("update", false, "rewrite deploy/kibana/swarmgauge.ndjson")
+var update = flag.Bool("update", false, "rewrite deploy/kibana/swarmgauge.ndjson and docs/dashboards.md")
 
 // objects are the saved objects as they are committed.
 func objects() []byte { return kibana.NDJSON(kibana.Objects(kibana.DefaultPrefix)) }

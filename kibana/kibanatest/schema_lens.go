@@ -147,7 +147,7 @@ func mathShape(value any, path string, report reporter) {
 }
 
 func paletteShape() shape {
-	stops := list(record(keys{"color": text, "stop": either(number, nothing)}))
+	stops := list(record(keys{"color": text, "stop": number}))
 	return record(keys{
 		"type": word("palette"), "name": text, "accessor?": text,
 		"params?": record(keys{
