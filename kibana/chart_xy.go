@@ -1,5 +1,7 @@
 package kibana
 
+import "strconv"
+
 // Series is how a layer of an XY chart is drawn; its text is Lens' word.
 type Series string
 
@@ -21,6 +23,16 @@ type XY struct {
 	Steps bool
 	// Lines are constants that are drawn across.
 	Lines []Line
+	// Marks are events that are drawn on the axis of time. Their documents have to be among
+	// those of the panel.
+	Marks []Mark
+}
+
+// Mark is a kind of event that is drawn on the axis of time.
+type Mark struct {
+	Label string
+	Where Query
+	Color string
 }
 
 // Line is a constant that is drawn across an XY chart.
@@ -44,6 +56,9 @@ func (c *XY) state() object {
 	}
 	if len(c.Lines) > 0 {
 		layers = append(layers, c.lineLayer())
+	}
+	if len(c.Marks) > 0 {
+		layers = append(layers, c.markLayer())
 	}
 	curve := "LINEAR"
 	if c.Steps {
@@ -113,7 +128,7 @@ func (c *XY) lineLayer() object {
 	return object{"layerId": c.lineLayerID(), "layerType": "referenceLine", "accessors": accessors, "yConfig": looks}
 }
 
-func (c *XY) lineID(n int) string { return c.lineLayerID() + string(rune('0'+n)) }
+func (c *XY) lineID(n int) string { return c.lineLayerID() + strconv.Itoa(n) }
 
 // lineState returns the constants as Lens' data source stores them.
 func (c *XY) lineState() object {
@@ -131,4 +146,24 @@ func (c *XY) lineState() object {
 		})
 	}
 	return object{"columns": all.byID, "columnOrder": all.order, "incompleteColumns": object{}, "ignoreGlobalFilters": false, "sampling": 1}
+}
+
+// markLayerID is the id of the layer that has the marks.
+func (c *XY) markLayerID() string { return c.Layers[0].id + "-marks" }
+
+// markLayer returns the layer of marks. Lens keeps its data view among the references.
+func (c *XY) markLayer() object {
+	var annotations []object
+	for i, m := range c.Marks {
+		annotations = append(annotations, object{
+			"type": "query", "id": c.markLayerID() + strconv.Itoa(i), "label": m.Label,
+			"key": object{"type": "point_in_time"}, "timeField": c.Layers[0].view.timeField,
+			"filter": object{"type": "kibana_query", "language": "kuery", "query": m.Where.String()},
+			"color":  m.Color, "icon": "flag", "lineStyle": "dashed", "lineWidth": 1,
+		})
+	}
+	return object{
+		"layerId": c.markLayerID(), "layerType": "annotations", "persistanceType": "byValue",
+		"annotations": annotations, "ignoreGlobalFilters": false,
+	}
 }

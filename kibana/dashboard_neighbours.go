@@ -118,7 +118,7 @@ func killRows() *Panel {
 }
 
 func limits() *Panel {
-	return panel("E5", "Do the limits fit?", "For each service: the limits, what is used of them at the 99th percentile, and the part of its documents without a limit. Far below 100 % the limit promises too much, near it the service is about to be held back or killed. Choose a long time range.",
+	return panel("E5", "Did the limits fit in the last 7 days?", "For each service: the limits, what is used of them at the 99th percentile, and the part of its documents without a limit. Far below 100 % the limit promises too much, near it the service is about to be held back or killed.",
 		All(containers(), Exists("swarm.service.name")), &Rows{SortBy: 2, Layer: &Layer{
 			Buckets: []Bucket{Top("Service", 50, "swarm.service.name", Sum("container.cpu.core_seconds"))},
 			Metrics: []Metric{
@@ -131,5 +131,5 @@ func limits() *Panel {
 				{Label: "No memory limit", Value: verdictShare("no_memory_limit"), Unit: Ratio, Limits: Limits{0.01, 0.5}},
 				{Label: "Memory used (most)", Value: Max("container.memory.peak_working_set_bytes"), Unit: Bytes},
 			},
-		}}, toService)
+		}}, toService).about("7d")
 }

@@ -59,14 +59,19 @@ func deployRows() *Panel {
 		}})
 }
 
+// deployed are the marks of deployments.
+func deployed() []Mark {
+	return []Mark{{"Deployed", All(Dataset("event"), OneOf("event.action", "service_create", "service_update")), colorSent}}
+}
+
 // ofOne is what one container did in each second of its interval: Max and Median of it
 // tell the busiest container from the usual one.
 func ofOne(value Value) Value { return Divide(value, Average("sample.interval_seconds")) }
 
 func replicaCPU() *Panel {
 	const used = "container.cpu.core_seconds"
-	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread.",
-		containers(), &XY{Left: "Cores of one replica", Right: "Cores of all", Layers: []*Layer{{
+	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread. Flags are deployments.",
+		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Cores of one replica", Right: "Cores of all", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "All replicas", Value: PerSecond(used), Unit: Cores, Color: colorCapacity, Right: true},
 				{Label: "Busiest replica", Value: ofOne(Max(used)), Unit: Cores, Color: colorBad},
@@ -77,8 +82,8 @@ func replicaCPU() *Panel {
 
 func replicaMemory() *Panel {
 	const used = "container.memory.working_set_bytes"
-	return panel("B2-memory", "Memory: is one replica larger than the others?", "All replicas together at the right; the largest and the median one at the left.",
-		containers(), &XY{Left: "Memory of one replica", Right: "Memory of all", Layers: []*Layer{{
+	return panel("B2-memory", "Memory: is one replica larger than the others?", "All replicas together at the right; the largest and the median one at the left. Flags are deployments.",
+		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Memory of one replica", Right: "Memory of all", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "All replicas", Value: Total(used), Unit: Bytes, Color: colorCapacity, Right: true},
 				{Label: "Largest replica", Value: Max(used), Unit: Bytes, Color: colorBad},

@@ -145,16 +145,16 @@ func topServices() []*Panel {
 
 // exits and exitRows are A6.
 func exits() *Panel {
-	return panel("A6", "Which services' containers ended?", "Ends of containers in each interval. Empty where none ended.",
+	return panel("A6", "Which services' containers ended in the last 24 hours?", "Ends of containers in each interval. Empty where none ended.",
 		All(Dataset("event"), Is("event.action", "die")), &XY{Left: "Ends", Layers: []*Layer{{
 			Series:  Bars,
 			Buckets: []Bucket{Top("Service", 10, "swarm.service.name", Count()), Time()},
 			Metrics: []Metric{{Label: "Ends", Value: Count(), Unit: Pieces}},
-		}}}, toService)
+		}}}, toService).about("24h")
 }
 
 func exitRows() *Panel {
-	return panel("A6-codes", "How did they end?", "Ends of containers by service and exit code; 137 is killed, 143 is asked to end. Empty where none ended.",
+	return panel("A6-codes", "How did they end in the last 24 hours?", "Ends of containers by service and exit code; 137 is killed, 143 is asked to end. Empty where none ended.",
 		All(Dataset("event"), Is("event.action", "die")), &Rows{SortBy: 0, Layer: &Layer{
 			Buckets: []Bucket{
 				Top("Service", 20, "swarm.service.name", Count()),
@@ -165,7 +165,7 @@ func exitRows() *Panel {
 				{Label: "For want of memory", Value: Count().Of(Is("container.oom_killed", "true")), Unit: Pieces, Limits: Limits{1, 1}},
 				{Label: "Last", Value: LastTime("@timestamp")},
 			},
-		}}, toService)
+		}}, toService).about("24h")
 }
 
 func unhealthy() *Panel {

@@ -15,6 +15,9 @@ type Panel struct {
 	Chart Chart
 	// Text is what a panel without chart shows, in Markdown.
 	Text string
+	// Last is the time that the panel is about, up to the end of the dashboard's time range
+	// (Kibana: up to now), as "24h" or "7d"; "" for that time range.
+	Last string
 	// Links are the dashboards that a click on a group in the panel leads to.
 	Links []Link
 
@@ -33,6 +36,12 @@ type Link struct {
 // panel returns a panel of which the dashboard fills in the rest.
 func panel(id, title, description string, where Query, chart Chart, links ...Link) *Panel {
 	return &Panel{ID: id, Title: title, Description: description, Where: where, Chart: chart, Links: links}
+}
+
+// about has the panel be about the last hours or days, whatever the dashboard is about.
+func (p *Panel) about(last string) *Panel {
+	p.Last = last
+	return p
 }
 
 // adopt gives the layers of the panel their ids and their data view.
@@ -67,6 +76,9 @@ func (p *Panel) state() (object, []Reference) {
 	}
 	state["type"] = "lens"
 	config["description"] = p.Description
+	if p.Last != "" {
+		config["timeRange"] = object{"from": "now-" + p.Last, "to": "now"}
+	}
 	attributes, references := p.lens()
 	config["attributes"] = attributes
 	if len(p.Links) > 0 {
@@ -91,8 +103,13 @@ func (p *Panel) lens() (object, []Reference) {
 	for _, l := range p.Chart.layers() {
 		add(l.id, l.state())
 	}
-	if xy, ok := p.Chart.(*XY); ok && len(xy.Lines) > 0 {
-		add(xy.lineLayerID(), xy.lineState())
+	if xy, ok := p.Chart.(*XY); ok {
+		if len(xy.Lines) > 0 {
+			add(xy.lineLayerID(), xy.lineState())
+		}
+		if len(xy.Marks) > 0 {
+			references = append(references, p.view.reference("xy-visualization-layer-"+xy.markLayerID()))
+		}
 	}
 	return object{
 		"title": p.Title, "description": p.Description,

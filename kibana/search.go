@@ -17,14 +17,18 @@ type Search struct {
 // Searches returns one search for each layer, over the time range and, as dashboards do
 // with what is chosen in their controls, over documents that all filters fit.
 //
-// They are as Kibana would send them, but for two things. A value of the newest document
-// is asked for by top_hits instead of top_metrics, which Elasticsearch's basic modules
-// don't have; the answer is the same. And each outermost aggregation carries the time
+// They are as Kibana would send them, but for three things. What Kibana asks for the marks
+// of a chart and, once it has an answer, for the group of all others isn't among them. A value of
+// the newest document is asked for by top_hits instead of top_metrics, which
+// Elasticsearch's basic modules don't have; the answer is the same. And each outermost aggregation carries the time
 // range and the interval as its meta, which Elasticsearch repeats in the answer and Table
 // reads.
 func (p *Panel) Searches(from, to time.Time, filters ...Query) []Search {
 	if p.Chart == nil {
 		return nil
+	}
+	if p.Last != "" {
+		from = to.Add(-length(p.Last))
 	}
 	var searches []Search
 	for _, l := range p.Chart.layers() {

@@ -170,9 +170,16 @@ type visualization struct {
 type visualizationLayer struct {
 	LayerID, LayerType                                                  string
 	XAccessor, YAccessor, SplitAccessor, BreakdownByAccessor            string
-	Accessors                                                           []string
 	ValueAccessor, MetricAccessor, SecondaryMetricAccessor, MaxAccessor string
+	Accessors                                                           []string
 	YConfig                                                             []struct{ ForAccessor string }
+	Annotations                                                         []annotation
+}
+
+// annotation is a kind of event that an XY chart marks.
+type annotation struct {
+	ID, TimeField string
+	Filter        query
 }
 
 // check looks at the layers of a chart, and at what it shows of them.
@@ -184,13 +191,6 @@ func (c *lens) check(report reporter) {
 		l := layers[id]
 		l.check(func(path, fault string) { report("layer "+id+" "+path, fault) })
 	}
-	for _, r := range c.References {
-		named = append(named, r.Name)
-	}
-	slices.Sort(named)
-	if !slices.Equal(wanted, named) {
-		report("references", fmt.Sprintf("are %v, the layers need %v", named, wanted))
-	}
 
 	v := &c.State.Visualization
 	shown := v.Layers
@@ -199,10 +199,22 @@ func (c *lens) check(report reporter) {
 	}
 	var ids []string
 	for i := range shown {
+		if shown[i].LayerType == "annotations" {
+			wanted = append(wanted, "xy-visualization-layer-"+shown[i].LayerID)
+			continue // it has no columns
+		}
 		ids = append(ids, shown[i].LayerID)
 		if l, ok := layers[shown[i].LayerID]; ok {
 			v.checkAccessors(&shown[i], l, report)
 		}
+	}
+	for _, r := range c.References {
+		named = append(named, r.Name)
+	}
+	slices.Sort(named)
+	slices.Sort(wanted)
+	if !slices.Equal(wanted, named) {
+		report("references", fmt.Sprintf("are %v, the layers need %v", named, wanted))
 	}
 	slices.Sort(ids)
 	if !slices.Equal(ids, sortedKeys(layers)) {

@@ -116,6 +116,14 @@ func typesOf(dataType string) []string {
 
 func (c *fieldChecker) checkChart(path string, chart *lens) {
 	c.checkQuery(path, chart.State.Query.Query)
+	for i := range chart.State.Visualization.Layers {
+		for _, a := range chart.State.Visualization.Layers[i].Annotations {
+			c.checkQuery(path+" annotation "+a.ID, a.Filter.Query)
+			if a.TimeField != "" {
+				c.check(path+" annotation "+a.ID, a.TimeField, "date")
+			}
+		}
+	}
 	for id, l := range chart.State.DatasourceStates.FormBased.Layers {
 		timeField := ""
 		for _, r := range chart.References {

@@ -13,6 +13,7 @@ func panelShape() shape {
 	return variants("type", map[string]shape{
 		"lens": members(record(keys{
 			"enhancements": enhancementsShape(), "hidePanelTitles?": flag, "description?": text, "attributes": lensShape(),
+			"timeRange?": record(keys{"from": text, "to": text}),
 		})),
 		"visualization": members(record(keys{
 			"enhancements": enhancementsShape(), "hidePanelTitles?": flag, "savedVis": markdownShape(),
@@ -176,8 +177,19 @@ func xyShape() shape {
 			"icon?": text, "iconPosition?": text, "textVisibility?": flag,
 		})),
 	})
+	annotation := record(keys{
+		"type": word("query"), "id": text, "label": text, "key": record(keys{"type": word("point_in_time")}), "timeField?": text,
+		"filter": record(keys{"type": word("kibana_query"), "language": word("kuery"), "query": text}),
+		"color?": text, "lineStyle?": word("solid", "dashed", "dotted"), "lineWidth?": number, "textVisibility?": flag,
+		"icon?":      word("alert", "asterisk", "bell", "bolt", "bug", "circle", "flag", "heart", "mapMarker", "pinFilled", "starEmpty", "starFilled", "tag", "triangle"),
+		"textField?": text, "extraFields?": list(text), "isHidden?": flag,
+	})
+	annotations := record(keys{
+		"layerId": text, "layerType": text, "annotations": list(annotation),
+		"ignoreGlobalFilters": flag, "persistanceType?": word("byValue"),
+	})
 	return record(keys{
-		"layers":              list(variants("layerType", map[string]shape{"data": data, "referenceLine": reference})),
+		"layers":              list(variants("layerType", map[string]shape{"data": data, "referenceLine": reference, "annotations": annotations})),
 		"preferredSeriesType": text, "valueLabels?": word("hide", "show"),
 		"legend": record(keys{
 			"isVisible": flag, "position": word("top", "right", "bottom", "left"), "showSingleSeries?": flag,

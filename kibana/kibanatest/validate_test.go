@@ -46,11 +46,17 @@ func (b *board) column(panel, layer, id string) object {
 // changed returns the saved objects after f has changed the dashboard of the Swarm.
 func changed(t *testing.T, f func(b *board)) []byte {
 	t.Helper()
+	return changedBoard(t, "swarmgauge-swarm", f)
+}
+
+// changedBoard returns the saved objects after f has changed a dashboard.
+func changedBoard(t *testing.T, id string, f func(b *board)) []byte {
+	t.Helper()
 	lines := strings.Split(strings.TrimSpace(string(kibana.NDJSON(kibana.Objects(kibana.DefaultPrefix)))), "\n")
 	for i, line := range lines {
 		var b board
 		decode(t, line, &b.object)
-		if b.object["id"] != "swarmgauge-swarm" {
+		if b.object["id"] != id {
 			continue
 		}
 		attributes := b.object["attributes"].(object)
@@ -62,7 +68,7 @@ func changed(t *testing.T, f func(b *board)) []byte {
 		lines[i] = encode(t, b.object)
 		return []byte(strings.Join(lines, "\n") + "\n")
 	}
-	t.Fatal("no dashboard of the Swarm")
+	t.Fatalf("no dashboard %s", id)
 	return nil
 }
 
@@ -228,6 +234,26 @@ func TestValidateRefuses(t *testing.T) {
 	})
 }
 
+// TestValidateRefusesMarks has the events that a chart marks, which no other panel has.
+func TestValidateRefusesMarks(t *testing.T) {
+	f := func(want string, change func(panel, marks object)) {
+		t.Helper()
+		err := kibanatest.Validate(changedBoard(t, "swarmgauge-service", func(b *board) {
+			panel, state := b.panel("B2-cpu")
+			layers := state["visualization"].(object)["layers"].([]any)
+			change(panel, layers[len(layers)-1].(object))
+		}))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("refused with %v, want %q", err, want)
+		}
+	}
+	f("key.type is range", func(_, marks object) {
+		marks["annotations"].([]any)[0].(object)["key"].(object)["type"] = "range"
+	})
+	f("lacks filter", func(_, marks object) { delete(marks["annotations"].([]any)[0].(object), "filter") })
+	f("the layers need [indexpattern-datasource-layer-B2-cpu-1 xy-visualization-layer-other]", func(_, marks object) { marks["layerId"] = "other" })
+}
+
 func TestValidateFieldsRefuses(t *testing.T) {
 	fields := map[string]kibanatest.Field{}
 	all := func(typ string, names ...string) {
@@ -269,6 +295,11 @@ func TestValidateFieldsRefuses(t *testing.T) {
 	f("isn't larger or smaller", query("host.name > 7"))
 	f("field host.cpu.cores is a long, not a keyword", func(b *board) {
 		b.controls["control-host-name"].(object)["explicitInput"].(object)["fieldName"] = "host.cpu.cores"
+	})
+	f(`A3 annotation A3-9: the mapping has no field "event.colour"`, func(b *board) {
+		_, state := b.panel("A3")
+		layers := state["visualization"].(object)["layers"].([]any)
+		layers[0].(object)["annotations"] = []any{object{"id": "A3-9", "timeField": "@timestamp", "filter": object{"query": `event.colour: "red"`}}}
 	})
 	fields["host.name"] = kibanatest.Field{Type: "keyword", Unindexed: true}
 	f("", query(`event.dataset: "host.name: x" and host.name: *`))
