@@ -16,7 +16,7 @@ type Dashboard struct {
 	// Panels are in the order of reading.
 	Panels []*Panel
 
-	view *view
+	view view
 }
 
 // Ids of dashboards, which links name.

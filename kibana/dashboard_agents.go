@@ -3,7 +3,7 @@ package kibana
 // agentsBoard is G: do the agents themselves work?
 func agentsBoard() *Dashboard {
 	return &Dashboard{
-		ID: agentsID, Letter: "G", Title: "Agent health", view: &currentView,
+		ID: agentsID, Letter: "G", Title: "Agent health", view: currentView(),
 		Description: "Do the agents themselves work, and is anything missing?",
 		Controls:    []Control{{Title: "Node", Field: "host.name"}},
 		Panels: arrange(

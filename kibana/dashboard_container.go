@@ -3,7 +3,7 @@ package kibana
 // containerBoard is D: what is going on in one container?
 func containerBoard() *Dashboard {
 	return &Dashboard{
-		ID: containerID, Letter: "D", Title: "Container", view: &currentView,
+		ID: containerID, Letter: "D", Title: "Container", view: currentView(),
 		Description: "What is going on in a container? Choose one above.",
 		Controls: []Control{
 			{Title: "Service", Field: "swarm.service.name"},

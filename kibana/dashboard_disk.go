@@ -3,7 +3,7 @@ package kibana
 // diskBoard is F: where does the disk space go?
 func diskBoard() *Dashboard {
 	return &Dashboard{
-		ID: diskID, Letter: "F", Title: "Disk space", view: &currentView,
+		ID: diskID, Letter: "F", Title: "Disk space", view: currentView(),
 		Description: "Where does the disk space go, and when is it gone?",
 		Controls: []Control{
 			{Title: "Node", Field: "host.name"}, {Title: "Stack", Field: "swarm.stack"},

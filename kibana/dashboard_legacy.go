@@ -5,7 +5,7 @@ package kibana
 // other dashboards show the same as it should be.
 func legacyBoard() *Dashboard {
 	return &Dashboard{
-		ID: legacyID, Letter: "H", Title: "cAdvisor's fields", view: &legacyView,
+		ID: legacyID, Letter: "H", Title: "cAdvisor's fields", view: legacyView(),
 		Description: "The panels of old on container_stats, for those who have their own on the same fields. Counters are totals since the start of the container.",
 		Controls: []Control{
 			{Title: "Machine", Field: "machine_name"}, {Title: "Container", Field: "container_Name"},

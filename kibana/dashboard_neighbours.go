@@ -3,7 +3,7 @@ package kibana
 // neighboursBoard is E: who is in whose way?
 func neighboursBoard() *Dashboard {
 	return &Dashboard{
-		ID: neighboursID, Letter: "E", Title: "Noisy neighbours", view: &currentView,
+		ID: neighboursID, Letter: "E", Title: "Noisy neighbours", view: currentView(),
 		Description: "Who is held back, by what, and who is in the way?",
 		Controls: []Control{
 			{Title: "Stack", Field: "swarm.stack"}, {Title: "Node", Field: "host.name"},

@@ -3,7 +3,7 @@ package kibana
 // nodeBoard is C: how does one node fare, and who uses it?
 func nodeBoard() *Dashboard {
 	return &Dashboard{
-		ID: nodeID, Letter: "C", Title: "Node", view: &currentView,
+		ID: nodeID, Letter: "C", Title: "Node", view: currentView(),
 		Description: "How does a node fare, and who uses it? Choose one above.",
 		Controls:    []Control{{Title: "Node", Field: "host.name", One: true}},
 		Panels: arrange(

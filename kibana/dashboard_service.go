@@ -3,7 +3,7 @@ package kibana
 // serviceBoard is B: how does one service fare?
 func serviceBoard() *Dashboard {
 	return &Dashboard{
-		ID: serviceID, Letter: "B", Title: "Service", view: &currentView,
+		ID: serviceID, Letter: "B", Title: "Service", view: currentView(),
 		Description: "How does a service fare? Choose one above.",
 		Controls: []Control{
 			{Title: "Stack", Field: "swarm.stack"},

@@ -13,18 +13,10 @@ const (
 	colorWritten  = "#d36086"
 )
 
-// Links that many panels have. A panel has the one of what it groups by: a click carries
-// its filter along, and what it is of is nothing that the other board could show.
-var (
-	toService   = Link{"Show this service", serviceID}
-	toNode      = Link{"Show this node", nodeID}
-	toContainer = Link{"Show this container", containerID}
-)
-
 // swarmBoard is A: how is the Swarm, and who uses what?
 func swarmBoard() *Dashboard {
 	return &Dashboard{
-		ID: swarmID, Letter: "A", Title: "Swarm overview", view: &currentView,
+		ID: swarmID, Letter: "A", Title: "Swarm overview", view: currentView(),
 		Description: "How is the Swarm, and who uses what?",
 		Controls: []Control{
 			{Title: "Stack", Field: "swarm.stack"}, {Title: "Service", Field: "swarm.service.name"},

@@ -6,12 +6,11 @@ type view struct {
 	timeField string
 }
 
-// The views name the same indices. The legacy one sorts documents by cAdvisor's own time,
-// as the boards made for its documents did.
-var (
-	currentView = view{dataViewID, "swarmgauge", "@timestamp"}
-	legacyView  = view{legacyDataViewID, "swarmgauge (cAdvisor's fields)", "container_stats.timestamp"}
-)
+// currentView and legacyView name the same indices. The legacy one goes by cAdvisor's own
+// time, as the boards made for its documents did.
+func currentView() view { return view{dataViewID, "swarmgauge", "@timestamp"} }
+
+func legacyView() view { return view{legacyDataViewID, "swarmgauge (cAdvisor's fields)", "container_stats.timestamp"} }
 
 // object returns the data view of the indices <prefix>-*.
 func (v view) object(prefix string) Object {

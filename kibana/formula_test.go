@@ -25,7 +25,7 @@ func TestFormula(t *testing.T) {
 	f(Divide(Sum("a"), Count()).Of(Exists("b")), "sum(a, kql='b: *') / count(kql='b: *')")
 	f(LastTime("a").Of(Exists("b")), "last_value(a, kql='a: * and b: *')")
 
-	l := Layer{id: "L", view: &currentView, Buckets: []Bucket{Time()}, Metrics: []Metric{
+	l := Layer{id: "L", view: currentView(), Buckets: []Bucket{Time()}, Metrics: []Metric{
 		{Label: "M", Value: Divide(PerSecond("a"), Number(2)), Unit: Ratio},
 	}}
 	text, err := json.Marshal(l.state()["columns"].(object)["L-of0X2"])

@@ -13,7 +13,7 @@ type Layer struct {
 	Series Series
 
 	id   string // set by the panel
-	view *view
+	view view
 }
 
 // Bucket puts documents in groups.

@@ -46,8 +46,8 @@ type object = map[string]any
 // each other.
 func Objects(prefix string) []Object {
 	objects := []Object{
-		currentView.object(prefix),
-		legacyView.object(prefix),
+		currentView().object(prefix),
+		legacyView().object(prefix),
 		{
 			ID: tagID, Type: "tag",
 			Attributes:           object{"name": "swarmgauge", "description": "Made by swarmgauge.", "color": "#0B64DD"},

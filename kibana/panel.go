@@ -21,16 +21,34 @@ type Panel struct {
 	// Links are the dashboards that a click on a group in the panel leads to.
 	Links []Link
 
-	view          *view
+	view          view
 	x, y          int
 	width, height int
 }
 
-// Link leads from a panel to another dashboard, which shows the same time and the same
-// filters, and that for what was clicked on beside them.
-type Link struct {
-	Title string
-	To    string // a dashboard's ID
+// Link is the ID of the dashboard that a click on a group in a panel leads to. It shows
+// the same time and the same filters, and that for what was clicked on beside them. A panel
+// leads to the dashboards of what it groups by, and no others: with a container's name as a
+// filter, the dashboard of a node would be empty.
+type Link string
+
+// The links that panels have.
+const (
+	toService   Link = serviceID
+	toNode      Link = nodeID
+	toContainer Link = containerID
+)
+
+// title is what Kibana offers.
+func (l Link) title() string {
+	switch l {
+	case toService:
+		return "Show this service"
+	case toNode:
+		return "Show this node"
+	default:
+		return "Show this container"
+	}
 }
 
 // panel returns a panel of which the dashboard fills in the rest.
@@ -45,7 +63,7 @@ func (p *Panel) about(last string) *Panel {
 }
 
 // adopt gives the layers of the panel their ids and their data view.
-func (p *Panel) adopt(v *view) {
+func (p *Panel) adopt(v view) {
 	p.view = v
 	if p.Chart == nil {
 		return
@@ -146,15 +164,15 @@ func (p *Panel) drilldowns() ([]object, []Reference) {
 	var events []object
 	var references []Reference
 	for _, link := range p.Links {
-		id := p.ID + "-to-" + link.To
+		id := p.ID + "-to-" + string(link)
 		events = append(events, object{
 			"eventId": id, "triggers": []string{"FILTER_TRIGGER"},
 			"action": object{
-				"factoryId": factory, "name": link.Title,
+				"factoryId": factory, "name": link.title(),
 				"config": object{"useCurrentFilters": true, "useCurrentDateRange": true, "openInNewTab": false},
 			},
 		})
-		references = append(references, Reference{Name: "drilldown:" + factory + ":" + id + ":dashboardId", Type: "dashboard", ID: link.To})
+		references = append(references, Reference{Name: "drilldown:" + factory + ":" + id + ":dashboardId", Type: "dashboard", ID: string(link)})
 	}
 	return events, references
 }

@@ -22,7 +22,7 @@ func testPanel() *Panel {
 			{Label: "When", Value: LastTime("d")},
 		},
 	}}})
-	p.adopt(&currentView)
+	p.adopt(currentView())
 	return p
 }
 

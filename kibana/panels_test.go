@@ -1,0 +1,58 @@
+package kibana
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestPanelsExplainThemselves wants of each panel what a person needs who sees it for the
+// first time: a title, a sentence on what it shows, names of axes, and units.
+func TestPanelsExplainThemselves(t *testing.T) {
+	for _, d := range Dashboards() {
+		for _, p := range d.Panels {
+			if p.Title == "" || !strings.HasPrefix(p.ID, d.Letter) {
+				t.Errorf("%s on dashboard %s is called %q", p.ID, d.Letter, p.Title)
+			}
+			if p.Chart == nil {
+				continue // the bar of links
+			}
+			if !strings.HasSuffix(p.Description, ".") {
+				t.Errorf("%s has no sentence on what it shows: %q", p.ID, p.Description)
+			}
+			if xy, ok := p.Chart.(*XY); ok {
+				checkAxes(t, p.ID, xy)
+			}
+			for _, l := range p.Chart.layers() {
+				checkNames(t, p.ID, l)
+			}
+		}
+	}
+}
+
+func checkAxes(t *testing.T, id string, xy *XY) {
+	right := false
+	for _, l := range xy.Layers {
+		for _, m := range l.Metrics {
+			right = right || m.Right
+		}
+	}
+	if right != (xy.Right != "") {
+		t.Errorf("%s: the axis at the right has a name and no values, or values and no name", id)
+	}
+	if xy.Left == "" && xy.Layers[0].Series != SidewayBars {
+		t.Errorf("%s: the axis at the left has no name", id)
+	}
+}
+
+func checkNames(t *testing.T, id string, l *Layer) {
+	names := map[string]bool{}
+	for _, m := range l.Metrics {
+		if names[m.Label] || m.Label == "" {
+			t.Errorf("%s has the name %q twice, or a value without a name", id, m.Label)
+		}
+		names[m.Label] = true
+		if m.Unit == None && m.Value.dataType() == "number" && m.Label != "Exit code" {
+			t.Errorf("%s: %s has no unit", id, m.Label)
+		}
+	}
+}
