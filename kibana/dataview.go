@@ -10,7 +10,9 @@ type view struct {
 // time, as the boards made for its documents did.
 func currentView() view { return view{dataViewID, "swarmgauge", "@timestamp"} }
 
-func legacyView() view { return view{legacyDataViewID, "swarmgauge (cAdvisor's fields)", "container_stats.timestamp"} }
+func legacyView() view {
+	return view{legacyDataViewID, "swarmgauge (cAdvisor's fields)", "container_stats.timestamp"}
+}
 
 // object returns the data view of the indices <prefix>-*.
 func (v view) object(prefix string) Object {
