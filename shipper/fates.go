@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+
+	"github.com/swarmgauge/swarmgauge/secret"
 )
 
 // fate is what becomes of a document, or of a request, after Elasticsearch's answer.
@@ -136,7 +138,7 @@ type transportRule struct {
 var transportFates = [...]transportRule{
 	{"something else than Elasticsearch answers (no `X-Elastic-Product`)", is(errProduct), hold, ""},
 	{"a web page with status 200", is(errPage), hold, ""},
-	{"the file of a password, API key or CA can't be read", is(errSecret), hold, ""},
+	{"the file of a password, API key or CA can't be read", is(secret.ErrUnreadable), hold, ""},
 	{"the certificate's authority is unknown", as[x509.UnknownAuthorityError], hold, "the certificate of Elasticsearch is signed by an authority that isn't trusted here: give its CA file"},
 	{"the certificate is for another name", as[x509.HostnameError], hold, "the certificate of Elasticsearch is for another host name: use the name that stands in it"},
 	{"the certificate has expired, or isn't valid yet", as[x509.CertificateInvalidError], hold, "the certificate of Elasticsearch isn't valid now: renew it, or check both clocks"},

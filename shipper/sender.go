@@ -20,6 +20,8 @@ import (
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/secret"
 )
 
 const (
@@ -68,8 +70,8 @@ var (
 type sender struct {
 	client   *elastictransport.Client
 	pipeline string
-	secrets  *secrets
-	tls      *reloadingTransport // nil if the caller brought a transport of its own
+	secrets  *secret.Authorization
+	tls      *secret.Transport // nil if the caller brought a transport of its own
 	product  bool                // require Elasticsearch's product header
 	timeouts timeouts
 	// placed tells that documents were seen to go into the indices they are for: until
@@ -79,11 +81,8 @@ type sender struct {
 
 // newSender returns a sender for the addresses in the options. Nothing is sent yet.
 func newSender(o *Options) (*sender, error) {
-	s := &sender{product: !o.NoProductCheck, pipeline: o.Pipeline, timeouts: o.timeouts, secrets: &secrets{
-		user:     o.Username,
-		password: watchedFile{path: o.PasswordFile},
-		apiKey:   watchedFile{path: o.APIKeyFile},
-	}}
+	s := &sender{product: !o.NoProductCheck, pipeline: o.Pipeline, timeouts: o.timeouts,
+		secrets: secret.NewAuthorization(o.Username, o.PasswordFile, o.APIKeyFile)}
 	var urls []*url.URL
 	for _, a := range o.Addresses {
 		if !strings.Contains(a, "://") {
@@ -98,7 +97,7 @@ func newSender(o *Options) (*sender, error) {
 	}
 	roundTripper := o.Transport
 	if roundTripper == nil {
-		s.tls = &reloadingTransport{ca: watchedFile{path: o.CAFile}, insecure: o.InsecureTLS, timeouts: o.timeouts, resolver: o.resolver}
+		s.tls = secret.NewTransport(o.CAFile, o.InsecureTLS, func(c *tls.Config) *http.Transport { return newTransport(c, o.timeouts, o.resolver) })
 		roundTripper = s.tls
 	}
 	client, err := elastictransport.NewClient(
@@ -131,7 +130,7 @@ func (s *sender) close() {
 	defer cancel()
 	s.client.Close(ctx) // a pool that takes longer has nothing that matters any more
 	if s.tls != nil {
-		s.tls.close()
+		s.tls.CloseIdleConnections()
 	}
 }
 
@@ -178,7 +177,7 @@ func (s *sender) do(ctx context.Context, line time.Duration, build func(http.Hea
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.request+line)
 	defer cancel()
 	header := http.Header{"Accept": {"application/json"}}
-	authorization, err := s.secrets.authorization()
+	authorization, err := s.secrets.Header()
 	if err != nil {
 		return r, err
 	}
@@ -188,7 +187,7 @@ func (s *sender) do(ctx context.Context, line time.Duration, build func(http.Hea
 	res, err := build(header).Do(ctx, s.client)
 	if err != nil {
 		if f, _ := transportFate(err); f == hold && s.tls != nil {
-			s.tls.suspect()
+			s.tls.Suspect()
 		}
 		return r, err
 	}
@@ -200,7 +199,7 @@ func (s *sender) do(ctx context.Context, line time.Duration, build func(http.Hea
 		return r, err
 	}
 	if r.status == http.StatusUnauthorized {
-		s.secrets.suspect()
+		s.secrets.Suspect()
 	}
 	if s.product && r.status/100 == 2 && res.Header.Get("X-Elastic-Product") != "Elasticsearch" {
 		return r, errProduct

@@ -935,18 +935,6 @@ func TestSecrets(t *testing.T) {
 	}
 	os.WriteFile(o.PasswordFile, []byte("new\n"), 0o600)
 	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
-
-	o.APIKeyFile = filepath.Join(t.TempDir(), "key")
-	os.WriteFile(o.APIKeyFile, []byte("id:key"), 0o600)
-	f := secrets{apiKey: watchedFile{path: o.APIKeyFile}}
-	if h, err := f.authorization(); h != "ApiKey aWQ6a2V5" || err != nil {
-		t.Errorf("%q %v", h, err)
-	}
-	os.WriteFile(o.APIKeyFile, []byte("aWQ6a2V5Mg==\n"), 0o600)
-	f.suspect()
-	if h, err := f.authorization(); h != "ApiKey aWQ6a2V5Mg==" || err != nil {
-		t.Errorf("%q %v", h, err)
-	}
 }
 
 // TestTLS: an unknown authority holds, and its CA file repairs that without a restart.
@@ -965,7 +953,7 @@ func TestTLS(t *testing.T) {
 	l.tick(s)
 	eventually(t, "it is held", func() bool { v := s.Stats(); return v.Held && strings.Contains(v.Trouble, "no PEM certificate") })
 	os.WriteFile(o.CAFile, certificate, 0o600)
-	s.sender.tls.suspect()
+	s.sender.tls.Suspect()
 	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
 	stop()
 

@@ -17,7 +17,7 @@ const module = "github.com/swarmgauge/swarmgauge/"
 // floors are the packages from the ground up. A package may import those below it, and
 // none on its own floor.
 var floors = [][]string{
-	{"metric", "deflate", "hang"},
+	{"metric", "deflate", "hang", "secret"},
 	{"cgroup", "proc", "docker", "cadvisor"},
 	{"collector"},
 	{"shipper", "web", "kibana"},
