@@ -84,10 +84,19 @@ type options struct {
 	ESCAFile       string
 	ESTemplate     bool
 	ESProductCheck bool
-	LogLevel       string
-	LogFormat      string
-	AuthPagesOnly  bool
-	AllowedHosts   string
+	Retention      age
+
+	KibanaHost         string
+	KibanaSpace        string
+	KibanaUser         string
+	KibanaPasswordFile string
+	KibanaAPIKeyFile   string
+	KibanaCAFile       string
+
+	LogLevel      string
+	LogFormat     string
+	AuthPagesOnly bool
+	AllowedHosts  string
 
 	// ignored are cAdvisor's flags that were given and mean nothing here; unknown are
 	// sentences about environment variables that belong to no option.
@@ -167,6 +176,8 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.ESCAFile, "es-ca-file", "", "file with the CA certificates for Elasticsearch; read again when it changes")
 	fs.BoolVar(&o.ESTemplate, "es-template", true, "install the index template; with false it has to be there")
 	fs.BoolVar(&o.ESProductCheck, "es-product-check", true, "refuse servers that don't say that they are Elasticsearch; false for OpenSearch and proxies")
+	fs.Var(&o.Retention, "retention", "age, such as 30d, from which on daily indices are deleted, once a whole day is older than that; empty: nothing is ever deleted")
+	o.kibanaFlags(fs)
 	fs.StringVar(&o.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&o.LogFormat, "log-format", "auto", "console, json, or auto: console on a terminal")
 
@@ -204,7 +215,7 @@ func (o *options) parse(fs *flag.FlagSet, args, environ []string, stdout io.Writ
 		}
 		return nil, usageError{explain(fs, err)}
 	}
-	o.passwordShown = redact(o.ESHost) != o.ESHost
+	o.passwordShown = redact(o.ESHost) != o.ESHost || redact(o.KibanaHost) != o.KibanaHost
 	if o.Version {
 		printCAdvisorVersion(stdout)
 		return nil, flag.ErrHelp
@@ -338,6 +349,9 @@ func (o *options) check() error {
 		return fmt.Errorf("-prometheus_endpoint can't be %q, which is taken; the usual one is %s", o.PrometheusEndpoint, web.DefaultMetricsPath)
 	}
 	if err := o.checkHTTP(); err != nil {
+		return err
+	}
+	if err := o.checkKibana(); err != nil {
 		return err
 	}
 	if err := oneOf("log-level", o.LogLevel, "debug", "info", "warn", "error"); err != nil {

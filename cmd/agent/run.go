@@ -137,7 +137,7 @@ func (o *options) report(log *zap.Logger) {
 		log.Warn(sentence)
 	}
 	if o.passwordShown {
-		log.Warn("a command line can be read by everybody on the node, and -storage_driver_es_host has a password in it: use -es-user and -es-password-file")
+		log.Warn("a command line can be read by everybody on the node, and -storage_driver_es_host or -kibana-host has a password in it: use -es-user and -es-password-file, -kibana-user and -kibana-password-file")
 	}
 }
 
