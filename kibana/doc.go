@@ -1,7 +1,8 @@
 // Package kibana holds the dashboards: descriptions in Go from which come the saved
 // objects that Kibana imports, and for each panel the searches that Kibana would send to
 // Elasticsearch, and the table that it would make of the answers. It knows the names of
-// fields and nothing of how documents are made; it asks neither Kibana nor Elasticsearch.
+// fields and nothing of how documents are made; it doesn't ask Elasticsearch. Client and
+// Setup bring the objects to Kibana, and know nothing of what is in them.
 //
 // Everything is made anew by each call and belongs to the caller.
 //

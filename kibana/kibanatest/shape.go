@@ -1,5 +1,5 @@
-// Package kibanatest judges saved objects as Kibana would: it is for tests, of the
-// objects themselves and of fakes of Kibana.
+// Package kibanatest judges saved objects as Kibana would, and is a strict fake of its
+// server: it is for tests.
 package kibanatest
 
 import (
