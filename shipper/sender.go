@@ -72,7 +72,7 @@ type sender struct {
 	pipeline string
 	secrets  *secret.Authorization
 	tls      *secret.Transport // nil if the caller brought a transport of its own
-	product  bool                // require Elasticsearch's product header
+	product  bool              // require Elasticsearch's product header
 	timeouts timeouts
 	// placed tells that documents were seen to go into the indices they are for: until
 	// then each answer to _bulk is asked where they went.

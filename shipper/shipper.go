@@ -56,6 +56,9 @@ type Options struct {
 	InsecureTLS bool
 	// NoTemplate leaves the index template to somebody else, and takes it for granted.
 	NoTemplate bool
+	// Retention is the age from which on indices of days are deleted, once all of the day is
+	// older than that; 0 for never.
+	Retention time.Duration
 	// NoProductCheck accepts servers that don't say that they are Elasticsearch.
 	NoProductCheck bool
 	// Pipeline is the ingest pipeline; "" leaves it to the index. It must neither
@@ -111,8 +114,9 @@ func (o *Options) setDefaults() {
 type Shipper struct {
 	spool    *spool
 	handover *handover
-	sender   *sender // nil without addresses
-	lanes    *lanes  // nil without addresses
+	sender   *sender    // nil without addresses
+	lanes    *lanes     // nil without addresses
+	retain   *retention // nil for keeping everything
 	counts   *counts
 
 	// Owned by the loop.
@@ -163,6 +167,9 @@ func New(ctx context.Context, o Options) (*Shipper, error) {
 		}
 		phase := time.Duration(epoch % uint64(o.Encoder.Interval/2+1))
 		s.lanes = newLanes(s.sender, s.spool, newTemplate(s.sender, &o, s.counts), s.counts, phase, o.Log)
+		if o.Retention > 0 {
+			s.retain = &retention{s.sender, o.IndexPrefix, o.Retention, retentionFirst, s.counts, o.Log}
+		}
 	}
 	if err := s.spool.start(ctx, o.LockWait); err != nil {
 		return nil, err
@@ -293,6 +300,9 @@ func (s *Shipper) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	if s.lanes != nil {
 		wg.Go(func() { s.lanes.run(sending) })
+	}
+	if s.retain != nil {
+		wg.Go(func() { s.retain.run(sending) })
 	}
 	s.publish(ctx)
 	stop()

@@ -14,6 +14,7 @@ type counts struct {
 	duplicatesExpected, duplicatesUnexpected atomic.Int64
 	requests, retried, dead, failureStore    atomic.Int64
 	replayed, restored                       atomic.Int64
+	indicesDeleted                           atomic.Int64
 
 	slowest atomic.Int64 // of the deliveries since the last document of the agent, in ns
 	storing atomic.Int64 // since when the publisher stores a batch, in ns; 0 while it waits for one
@@ -25,6 +26,7 @@ type counts struct {
 	lastError   string
 	lastErrorAt time.Time
 	remarks     []string
+	retention   string // why no index is deleted
 }
 
 // delivered notes how long a delivery took. One goroutine calls it.
@@ -55,6 +57,16 @@ func (c *counts) setRemarks(remarks []string) (news bool) {
 	defer c.mu.Unlock()
 	news = !slices.Equal(remarks, c.remarks)
 	c.remarks = remarks
+	return news
+}
+
+// setRetention notes why no index is deleted, "" where that goes well, and reports whether it
+// is news.
+func (c *counts) setRetention(sentence string) (news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news = sentence != c.retention
+	c.retention = sentence
 	return news
 }
 
@@ -129,6 +141,10 @@ type Stats struct {
 	SlowSince time.Time
 	// Remarks are sentences about settings in Elasticsearch that put documents at risk.
 	Remarks []string
+	// IndicesDeleted counts indices of days that this run has deleted for Options.Retention,
+	// and RetentionTrouble says why none can be deleted, "" where that goes well.
+	IndicesDeleted   int64
+	RetentionTrouble string
 	// LastError is the newest of all errors, which may be over.
 	LastError   string
 	LastErrorAt time.Time
@@ -154,6 +170,7 @@ func (s *Shipper) stats(v *Stats) (lost [documentLosses]int64) {
 		DuplicatesExpected: c.duplicatesExpected.Load(), DuplicatesUnexpected: c.duplicatesUnexpected.Load(),
 		Requests: c.requests.Load(), Retried: c.retried.Load(), Dead: c.dead.Load(),
 		FailureStore: c.failureStore.Load(), Replayed: c.replayed.Load(), Restored: c.restored.Load(),
+		IndicesDeleted: c.indicesDeleted.Load(),
 	}
 	a, content := s.spool.account()
 	v.Found = int64(a.found)
@@ -177,7 +194,7 @@ func (s *Shipper) stats(v *Stats) (lost [documentLosses]int64) {
 	c.mu.Lock()
 	v.Trouble, v.TroubleSince, v.Held = c.trouble, c.troubleAt, c.held
 	v.LastError, v.LastErrorAt = c.lastError, c.lastErrorAt
-	v.Remarks = c.remarks
+	v.Remarks, v.RetentionTrouble = c.remarks, c.retention
 	c.mu.Unlock()
 	v.Degraded = v.DiskFault != "" || !v.SlowSince.IsZero() || v.Held || v.DuplicatesUnexpected > 0 || v.FailureStore > 0
 	return lost

@@ -3,6 +3,8 @@ package shipper
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -29,42 +31,100 @@ const (
 type templateMeta struct {
 	ManagedBy string `json:"managed_by"`
 	Version   int    `json:"version"`
+	// Digest is that of the template as it was installed, by which changes of a person are
+	// known; "" in the mappings, and in templates of versions before it.
+	Digest string `json:"digest,omitempty"`
 }
 
 // IndexTemplate returns the composable index template for the indices <prefix>-*, as the
 // body of PUT _index_template/<prefix>. Elasticsearch 7.17, 8 and 9 take it.
-func IndexTemplate(prefix string) []byte {
-	meta := templateMeta{managedBy, templateVersion}
+func IndexTemplate(prefix string) []byte { return indexTemplate(prefix, "") }
+
+// IndexTemplateWithPolicy is IndexTemplate with the lifecycle policy <prefix>, which
+// LifecyclePolicy returns.
+func IndexTemplateWithPolicy(prefix string) []byte { return indexTemplate(prefix, prefix) }
+
+// indexTemplate is IndexTemplate with the lifecycle policy of that name, "" for none. A
+// server without index lifecycle management refuses it with one.
+func indexTemplate(prefix, lifecycle string) []byte {
+	meta := templateMeta{ManagedBy: managedBy, Version: templateVersion}
 	type object = map[string]any
 	var mappings object
 	if err := json.Unmarshal(Mapping(), &mappings); err != nil {
 		panic(err) // our own constant
 	}
 	mappings["_meta"] = meta
-	body, err := json.Marshal(object{
+	settings := object{
+		"number_of_shards":     1,
+		"auto_expand_replicas": "0-1", // a single node stays green
+		"codec":                "best_compression",
+		"translog":             object{"durability": "request"}, // acknowledged is stored
+		"mapping": object{
+			"ignore_malformed": true,
+			"total_fields":     object{"limit": 2000},
+		},
+	}
+	if lifecycle != "" {
+		settings["lifecycle"] = object{"name": lifecycle}
+	}
+	template := object{
 		"index_patterns": []string{prefix + "-*"},
 		"priority":       templatePriority,
 		"version":        templateVersion,
-		"_meta":          meta,
 		"template": object{
-			"aliases": object{prefix: object{}},
-			"settings": object{"index": object{
-				"number_of_shards":     1,
-				"auto_expand_replicas": "0-1", // a single node stays green
-				"codec":                "best_compression",
-				"translog":             object{"durability": "request"}, // acknowledged is stored
-				"mapping": object{
-					"ignore_malformed": true,
-					"total_fields":     object{"limit": 2000},
-				},
-			}},
+			"aliases":  object{prefix: object{}},
+			"settings": object{"index": settings},
 			"mappings": mappings,
 		},
-	})
+	}
+	meta.Digest = digest(encoded(template))
+	template["_meta"] = meta
+	return encoded(template)
+}
+
+func encoded(v any) []byte {
+	body, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // maps of texts and numbers can't fail
 	}
 	return body
+}
+
+// digest returns one of what a template does, whether it is as it was sent or as
+// Elasticsearch answers it, which writes numbers in settings as texts and adds keys; "" for
+// what is no template.
+func digest(body []byte) string {
+	var t struct {
+		Patterns []string `json:"index_patterns"`
+		Composed []string `json:"composed_of"`
+		Priority json.Number
+		Template struct {
+			Aliases, Settings, Mappings map[string]any
+		}
+	}
+	if json.Unmarshal(body, &t) != nil {
+		return ""
+	}
+	delete(t.Template.Mappings, "_meta")
+	sum := sha256.Sum256(encoded([]any{t.Patterns, strings.Join(t.Composed, ","), t.Priority, texts(t.Template.Aliases), texts(t.Template.Settings), texts(t.Template.Mappings)}))
+	return hex.EncodeToString(sum[:8])
+}
+
+// texts returns a JSON value with every number and truth in it as a text.
+func texts(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = texts(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = texts(v[i])
+		}
+	case float64, bool:
+		return fmt.Sprint(v)
+	}
+	return value
 }
 
 // template sees to it that the index template is there before anything is indexed. It
@@ -76,8 +136,8 @@ type template struct {
 	counts *counts
 	log    *zap.Logger
 
-	seen    time.Time // when all was last known to be well
-	foreign bool      // it isn't ours, and that was said
+	seen time.Time // when all was last known to be well
+	said string    // of a template that is left as it is
 }
 
 func newTemplate(s *sender, o *Options, c *counts) *template {
@@ -107,49 +167,102 @@ func (t *template) ensure(ctx context.Context) (f fate, sentence string) {
 	return f, sentence
 }
 
-// find looks for the template and installs it if it isn't there, or if it is ours and
-// older.
-func (t *template) find(ctx context.Context) (fate, string) {
+// foundTemplate is an index template as Elasticsearch has it.
+type foundTemplate struct {
+	body      []byte // nil where there is none
+	meta      templateMeta
+	lifecycle string // name of a policy
+	// changed tells that it isn't any more what an agent has installed.
+	changed bool
+}
+
+func (t *foundTemplate) ours() bool { return t.meta.ManagedBy == managedBy }
+
+// kept says why a template is left as it is though it isn't what this agent would install;
+// "" if it is that, or may be replaced.
+func (t *foundTemplate) kept(prefix string) string {
+	switch {
+	case t.body == nil || t.ours() && t.meta.Version > templateVersion:
+	case !t.ours():
+		return fmt.Sprintf("the index template %q isn't swarmgauge's; it is left as it is, and fields may be mapped otherwise (\"agent setup -force\" replaces it)", prefix)
+	case t.changed:
+		return fmt.Sprintf("the index template %q was changed by a person; it is left as it is, and fields of newer agents aren't mapped (\"agent setup -force\" replaces it)", prefix)
+	}
+	return ""
+}
+
+// look asks for the template. delivered means that found tells what is there. forbidden, with
+// a fate and a sentence, means that the user may not see it.
+func (t *template) look(ctx context.Context) (found foundTemplate, forbidden bool, f fate, sentence string) {
 	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		return esapi.IndicesGetIndexTemplateRequest{Name: t.prefix, Header: header}
 	}, nil)
 	if err != nil {
 		f, advice := transportFate(err)
-		return f, explain(advice, err.Error())
+		return found, false, f, explain(advice, err.Error())
 	}
 	switch {
 	case r.status == http.StatusOK:
-		var found struct {
+		var answer struct {
 			Templates []struct {
-				Template struct {
-					Meta templateMeta `json:"_meta"`
-				} `json:"index_template"`
+				Template json.RawMessage `json:"index_template"`
 			} `json:"index_templates"`
 		}
-		if err := json.Unmarshal(r.body, &found); err != nil || len(found.Templates) != 1 {
-			return again, "the answer to GET _index_template can't be read"
+		if err := json.Unmarshal(r.body, &answer); err != nil || len(answer.Templates) != 1 {
+			return found, false, again, "the answer to GET _index_template can't be read"
 		}
-		meta := found.Templates[0].Template.Meta
-		if meta.ManagedBy == managedBy && meta.Version < templateVersion {
-			return t.install(ctx)
+		found.body = answer.Templates[0].Template
+		var has struct {
+			Meta     templateMeta `json:"_meta"`
+			Template struct {
+				Settings struct {
+					Index struct{ Lifecycle struct{ Name string } }
+				}
+			}
 		}
-		if meta.ManagedBy != managedBy && !t.foreign {
-			t.foreign = true
-			t.log.Warn("the index template isn't swarmgauge's; it is left as it is, and fields may be mapped otherwise", zap.String("template", t.prefix))
-		}
-		return delivered, ""
+		json.Unmarshal(found.body, &has) // what is of another shape isn't ours
+		found.meta, found.lifecycle = has.Meta, has.Template.Settings.Index.Lifecycle.Name
+		found.changed = found.meta.Digest != "" && found.meta.Digest != digest(found.body)
+		return found, false, delivered, ""
 	case r.status == http.StatusNotFound && decodeError(r.body).Type == "resource_not_found_exception":
-		return t.install(ctx)
+		return found, false, delivered, ""
 	case r.status == http.StatusForbidden:
-		return t.infer(ctx)
+		return found, true, hold, t.privilege()
 	}
-	return t.refusal(r)
+	f, sentence = t.refusal(r)
+	return found, false, f, sentence
 }
 
-// install puts the template.
-func (t *template) install(ctx context.Context) (fate, string) {
+// find looks for the template and installs it if it isn't there, or if it is ours and
+// older, and nobody has changed it.
+func (t *template) find(ctx context.Context) (fate, string) {
+	found, forbidden, f, sentence := t.look(ctx)
+	switch {
+	case forbidden:
+		return t.infer(ctx)
+	case f != delivered:
+		return f, sentence
+	case found.body == nil:
+		return t.install(ctx, "")
+	}
+	if kept := found.kept(t.prefix); kept != "" {
+		if kept != t.said {
+			t.said = kept
+			t.log.Warn(kept)
+		}
+		return delivered, ""
+	}
+	if found.meta.Version < templateVersion {
+		return t.install(ctx, found.lifecycle)
+	}
+	return delivered, ""
+}
+
+// install puts the template, with a lifecycle policy if one is named.
+func (t *template) install(ctx context.Context, lifecycle string) (fate, string) {
+	body := indexTemplate(t.prefix, lifecycle)
 	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
-		return esapi.IndicesPutIndexTemplateRequest{Name: t.prefix, Body: bytes.NewReader(IndexTemplate(t.prefix)), Header: header}
+		return esapi.IndicesPutIndexTemplateRequest{Name: t.prefix, Body: bytes.NewReader(body), Header: header}
 	}, nil)
 	if err != nil {
 		f, advice := transportFate(err)

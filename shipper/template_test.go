@@ -2,6 +2,7 @@ package shipper
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -25,8 +26,10 @@ func TestIndexTemplate(t *testing.T) {
 	if err := json.Unmarshal(IndexTemplate("metrics"), &v); err != nil {
 		t.Fatal(err)
 	}
-	meta := templateMeta{managedBy, templateVersion}
-	if len(v.Patterns) != 1 || v.Patterns[0] != "metrics-*" || v.Priority != 501 || v.Meta != meta || v.Template.Mappings.Meta != meta {
+	meta := templateMeta{ManagedBy: managedBy, Version: templateVersion}
+	signed := meta
+	signed.Digest = digest(IndexTemplate("metrics"))
+	if len(v.Patterns) != 1 || v.Patterns[0] != "metrics-*" || v.Priority != 501 || v.Meta != signed || v.Template.Mappings.Meta != meta {
 		t.Errorf("%+v", v)
 	}
 	if _, ok := v.Template.Aliases["metrics"]; !ok || len(v.Template.Mappings.Properties) < 10 || v.Template.Mappings.Dynamic != false {
@@ -39,6 +42,7 @@ func TestTemplate(t *testing.T) {
 	const older = `{"index_patterns":["cadvisor-*"],"_meta":{"managed_by":"swarmgauge","version":0}}`
 	const newer = `{"index_patterns":["cadvisor-*"],"_meta":{"managed_by":"swarmgauge","version":99}}`
 	const foreign = `{"index_patterns":["cadvisor-*"]}`
+	const changed = `{"index_patterns":["cadvisor-*"],"priority":600,"_meta":{"managed_by":"swarmgauge","version":1,"digest":"0123456789abcdef"}}`
 	f := func(name, existing, want string) {
 		t.Run(name, func(t *testing.T) {
 			es := estest.New()
@@ -59,6 +63,10 @@ func TestTemplate(t *testing.T) {
 	f("the same", ours, ours)
 	f("newer", newer, newer)
 	f("foreign", foreign, foreign)
+	f("changed", changed, changed)
+	f("older, as it was", strings.Replace(ours, fmt.Sprintf(`"version":%d,"digest"`, templateVersion), `"version":1,"digest"`, 1), ours)
+	lived := string(indexTemplate("cadvisor", "rules"))
+	f("older, with a lifecycle", strings.Replace(lived, fmt.Sprintf(`"version":%d,"digest"`, templateVersion), `"version":1,"digest"`, 1), lived)
 }
 
 // TestTemplateForbidden: without the template nothing is sent; the sentence says what helps.
