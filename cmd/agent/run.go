@@ -79,7 +79,12 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 		zap.Stringer("cgroup", parts.cgroups.Mode()), zap.Duration("interval", o.HousekeepingInterval),
 		zap.String("output", o.destination()), zap.Stringer("address", listener.Addr()))
 
-	state := &state{options: o, parts: parts, loop: loop, shipper: out.shipper, auth: auth, started: time.Now()}
+	kibana, err := o.kibanaSetup(log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	state := &state{options: o, parts: parts, loop: loop, shipper: out.shipper, kibana: kibana, auth: auth, started: time.Now()}
 	return state.run(ctx, listener, out, log)
 }
 
@@ -108,6 +113,9 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	outlive := context.WithoutCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { saveMemory(ctx) })
+	if s.kibana != nil {
+		running.Go(func() { s.kibana.run(ctx) })
+	}
 	if out.shipper != nil {
 		running.Go(func() { out.shipper.Run(outlive) })
 	}

@@ -22,6 +22,7 @@ func (o *options) shipper(log *zap.Logger) shipper.Options {
 		APIKeyFile:     o.ESAPIKeyFile,
 		CAFile:         o.ESCAFile,
 		NoTemplate:     !o.ESTemplate,
+		Retention:      time.Duration(o.Retention),
 		NoProductCheck: !o.ESProductCheck,
 		Encoder:        o.encoder(o.ShipInterval),
 		Version:        versionString(),

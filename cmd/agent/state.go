@@ -22,6 +22,7 @@ type state struct {
 	parts   *parts
 	loop    *collector.Collector
 	shipper *shipper.Shipper // nil without a spool
+	kibana  *kibanaSetup     // nil without a Kibana
 	auth    *web.Auth        // nil for none
 	started time.Time
 }
@@ -59,6 +60,9 @@ func (s *state) health() web.Health {
 	} else {
 		h.Delivery = s.delivery(&h)
 	}
+	if s.kibana != nil {
+		h.Notes = append(h.Notes, s.kibana.notes()...)
+	}
 	if len(h.Problems) > 0 {
 		h.Status = "degraded"
 	}
@@ -69,6 +73,9 @@ func (s *state) health() web.Health {
 func (s *state) delivery(h *web.Health) any {
 	d := s.shipper.Stats()
 	h.Notes = append(h.Notes, d.Remarks...)
+	if d.RetentionTrouble != "" {
+		h.Notes = append(h.Notes, d.RetentionTrouble)
+	}
 	if d.Trouble != "" {
 		h.Problems = append(h.Problems, fmt.Sprintf("Documents wait since %s: %s", d.TroubleSince.UTC().Format(time.RFC3339), d.Trouble))
 	}
@@ -142,6 +149,9 @@ func (s *state) metrics() []web.Family {
 	}
 	if s.parts.storage != nil {
 		families = append(families, s.parts.storage.families()...)
+	}
+	if s.kibana != nil {
+		families = append(families, s.kibana.family())
 	}
 	families = append(families, runtimeFamilies()...)
 	return append(families, processFamilies()...)
@@ -225,6 +235,7 @@ func deliveryFamilies(d shipper.Stats) []web.Family {
 		gauge("swarmgauge_spool_acked_bytes", "Disk space of delivered batches that are kept for a replay.", float64(d.AckedBytes)),
 		gauge("swarmgauge_spool_memory_bytes", "Batches in memory because the disk fails.", float64(d.MemoryBytes)),
 		gauge("swarmgauge_spool_oldest_seconds", "Age of the oldest batch that waits, 0 when none does.", oldest),
+		counter("swarmgauge_indices_deleted_total", "Indices of days that this agent has deleted because they were older than -retention.", float64(d.IndicesDeleted)),
 		gauge("swarmgauge_delivery_degraded", "1 while something is in the way of delivery; /healthz?details says what.", degraded),
 	}
 }
