@@ -42,7 +42,7 @@ func (p *setupPlan) writes() bool {
 			return true
 		}
 	}
-	return p.known.begun || p.tagged == nil
+	return p.known.begun != "" || p.tagged == nil
 }
 
 // makePlan compares what is there with what is to be.
@@ -74,7 +74,7 @@ func makePlan(assets []asset, there map[objectKey]*saved, version int, force boo
 		}
 		s := step{asset: a, there: there[a.objectKey]}
 		stamp, noted := p.known.stamps[a.letters()]
-		settled := recorded && !p.known.begun
+		settled := recorded && p.known.begun == ""
 		switch {
 		case force && s.there == nil:
 			s.action = create
@@ -83,7 +83,7 @@ func makePlan(assets []asset, there map[objectKey]*saved, version int, force boo
 			if settled && p.known.version == version && stamp == s.there.stamp() && s.there.text("title") == a.title {
 				s.action = leaveSame
 			}
-		case stamp == personal:
+		case noted && stamp == personal:
 			s.action, s.reason = leavePersonal, "it was changed by a person before"
 			if s.there == nil {
 				s.reason = "it was deleted by a person"
@@ -122,14 +122,14 @@ func (p *setupPlan) agree(force bool) error {
 }
 
 // record returns what is recorded when the plan has been carried out, given what is there
-// then; before it is, with begun, only what is left alone.
-func (p *setupPlan) record(version int, there map[objectKey]*saved, begun bool) record {
+// then; before it is, by whom it is begun and only what is left alone.
+func (p *setupPlan) record(version int, there map[objectKey]*saved, begun string) record {
 	r := record{version: version, begun: begun, stamps: make(map[string]string)}
 	for _, s := range p.steps {
 		switch o := there[s.objectKey]; {
 		case s.action == leavePersonal:
 			r.stamps[s.letters()] = personal
-		case begun:
+		case begun != "":
 		case o != nil:
 			r.stamps[s.letters()] = o.stamp()
 		}

@@ -14,25 +14,25 @@ import (
 // What setup did is recorded in the description of our tag, which is written before anything
 // else and after everything else:
 //
-//	swarmgauge assets 3 begun: Qx----
-//	swarmgauge assets 3: Kf3xQw Qx---- 9aTb0p
+//	swarmgauge assets 3 begun WK7Q: Qx
+//	swarmgauge assets 3: Kf3xQw Qx 9aTb0p
 //
-// The number is the version of the assets; behind it, each object has two letters of its id
-// and four of its stamp, or ---- for one that is a person's and left alone. An object whose
-// stamp is another one now was changed by a person. A description may have 100 letters, so
-// there is room for eleven objects.
+// The number is the version of the assets, the word behind begun who has begun. Each object
+// has two letters of its id and four of its stamp, or none for one that is a person's and
+// left alone. An object whose stamp is another one now was changed by a person. A description
+// may have 100 letters, so there is room for eleven objects.
 
 const (
 	recordBegin = "swarmgauge assets "
 	idLetters   = 2
 	letters     = 6
-	personal    = "----"
+	personal    = "" // the stamp of an object that is left alone
 )
 
 // record is what is known of an earlier setup.
 type record struct {
 	version int
-	begun   bool              // and not ended
+	begun   string            // by whom, and not ended; "" where it is
 	stamps  map[string]string // by the letters of an object's id
 }
 
@@ -46,14 +46,14 @@ func parseRecord(description string) (r record, ok bool) {
 	if !ok {
 		return r, false
 	}
-	head, r.begun = strings.CutSuffix(head, " begun")
+	head, r.begun, _ = strings.Cut(head, " begun ")
 	version, err := strconv.Atoi(head)
 	if err != nil || version < 1 {
 		return r, false
 	}
 	r.version, r.stamps = version, make(map[string]string)
 	for _, word := range strings.Fields(list) {
-		if len(word) != letters {
+		if len(word) != letters && len(word) != idLetters {
 			return r, false
 		}
 		r.stamps[word[:idLetters]] = word[idLetters:]
@@ -65,8 +65,8 @@ func parseRecord(description string) (r record, ok bool) {
 func (r record) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%d", recordBegin, r.version)
-	if r.begun {
-		b.WriteString(" begun")
+	if r.begun != "" {
+		b.WriteString(" begun " + r.begun)
 	}
 	b.WriteByte(':')
 	for _, id := range slices.Sorted(maps.Keys(r.stamps)) {

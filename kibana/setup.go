@@ -1,7 +1,9 @@
 package kibana
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +14,7 @@ import (
 // and changes nothing that a person has changed. Several may be at work at once: who makes
 // the tag does the work, the others see that it is done.
 //
-//	look (export) → plan → tag: begun → import → look again → tag: done
+//	look (export) → plan → tag: begun → still the one? → import → look again → tag: done
 //
 // It belongs to one goroutine.
 type Setup struct {
@@ -26,6 +28,8 @@ type Setup struct {
 	// Force overwrites what a person has changed, too, and brings back what he deleted.
 	Force bool
 
+	// pause is settle, and less in tests.
+	pause time.Duration
 	// begun is the newest setup of somebody else that was seen to have begun, at since.
 	begun string
 	since time.Time
@@ -34,6 +38,10 @@ type Setup struct {
 // patience is how long a setup that somebody else has begun is waited for. It takes a few
 // seconds; one that doesn't end was ended with its agent.
 const patience = 20 * time.Second
+
+// settle is how long a setup that has written that it begins waits for others that write so
+// at the same time. Who is there then goes on.
+const settle = 2 * time.Second
 
 // attempts is how often setup looks again when something was made meanwhile.
 const attempts = 3
@@ -139,7 +147,7 @@ func (s *Setup) look(ctx context.Context, assets []asset) (*setupPlan, map[objec
 
 // yield leaves the work to who has begun it, unless he doesn't end it.
 func (s *Setup) yield(p *setupPlan) error {
-	if !p.known.begun {
+	if p.known.begun == "" {
 		return nil
 	}
 	mark := p.tagged.UpdatedAt + p.tagged.text("description")
@@ -154,8 +162,19 @@ func (s *Setup) yield(p *setupPlan) error {
 
 // carryOut does what the plan says. It returns errConflict where the plan is to be made anew.
 func (s *Setup) carryOut(ctx context.Context, p *setupPlan, there map[objectKey]*saved) error {
-	if err := s.note(ctx, p, p.record(s.Version, there, true), p.tagged != nil); err != nil {
+	who := rand.Text()[:4]
+	if err := s.note(ctx, p, p.record(s.Version, there, who), p.tagged != nil); err != nil {
 		return err
+	}
+	if p.tagged != nil { // who makes it is the only one
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(cmp.Or(s.pause, settle)):
+		}
+		if _, err := s.still(ctx, p, who, nil); err != nil {
+			return err
+		}
 	}
 	var created, replaced []asset
 	var keys []objectKey
@@ -176,7 +195,7 @@ func (s *Setup) carryOut(ctx context.Context, p *setupPlan, there map[objectKey]
 	if err := s.Client.put(ctx, replaced, true); err != nil {
 		return err
 	}
-	now, err := s.Client.export(ctx, keys)
+	now, err := s.still(ctx, p, who, keys)
 	if err != nil {
 		return err
 	}
@@ -185,7 +204,23 @@ func (s *Setup) carryOut(ctx context.Context, p *setupPlan, there map[objectKey]
 			return lasting("Kibana at %s took the %v and doesn't have it: look into its log", s.Client, &step.asset)
 		}
 	}
-	return s.note(ctx, p, p.record(s.Version, now, false), true)
+	return s.note(ctx, p, p.record(s.Version, now, ""), true)
+}
+
+// still makes sure that nobody else has begun meanwhile, and returns what there is.
+func (s *Setup) still(ctx context.Context, p *setupPlan, who string, keys []objectKey) (map[objectKey]*saved, error) {
+	there, err := s.Client.export(ctx, append(keys, p.tag.objectKey))
+	if err != nil {
+		return nil, err
+	}
+	tag := there[p.tag.objectKey]
+	if tag == nil {
+		return nil, errConflict
+	}
+	if known, _ := parseRecord(tag.text("description")); known.begun != who {
+		return nil, errConflict
+	}
+	return there, nil
 }
 
 // note writes the record into the tag.

@@ -63,7 +63,7 @@ func (r *rig) setup(t *testing.T) *Setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Setup{Client: c, Objects: objects, Version: r.version, Pattern: "cadvisor-*", Force: r.force}
+	return &Setup{Client: c, Objects: objects, Version: r.version, Pattern: "cadvisor-*", Force: r.force, pause: 20 * time.Millisecond}
 }
 
 // run sets Kibana up and fails the test where that fails.
@@ -401,6 +401,35 @@ func TestSetupAtOnce(t *testing.T) {
 		t.Errorf("%d requests wrote: %q", n, r.Writes())
 	}
 	if report := r.run(t); report.Wrote() || len(report.Same) != 3 {
+		t.Errorf("%+v", report)
+	}
+}
+
+// TestSetupUpgradeAtOnce: of many that have newer assets, whoever does it, the record in the
+// end is of what is there.
+func TestSetupUpgradeAtOnce(t *testing.T) {
+	r := newRig(t, "9.2.2")
+	r.run(t)
+	r.version = 4
+	var wg sync.WaitGroup
+	for range 10 {
+		s := r.setup(t)
+		s.pause = settle
+		wg.Go(func() {
+			for {
+				if _, err := s.Run(t.Context()); err == nil {
+					return
+				} else if !errors.Is(err, ErrNotYet) {
+					t.Error(err)
+					return
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	writes := len(r.Writes())
+	if report := r.run(t); report.Wrote() || len(report.Same) != 3 || len(report.Kept) != 0 || len(r.Writes()) != writes {
 		t.Errorf("%+v", report)
 	}
 }

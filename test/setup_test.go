@@ -263,7 +263,9 @@ func testSetupInBackground(t *testing.T, es *lab.ElasticsearchServer) {
 	if !slices.Contains(ids, "index-pattern/swarmgauge") || !slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "dashboard/") }) {
 		t.Errorf("%q", ids)
 	}
-	if w := fake.Writes(); len(w) != 3 { // the tag, everything, the tag
+	// The tag, everything, the tag: by one of them, unless it took so long that another took
+	// over.
+	if w := fake.Writes(); len(w) < 3 || len(w) >= 9 {
 		t.Errorf("%d requests wrote: %q", len(w), w)
 	}
 	for _, a := range agents {

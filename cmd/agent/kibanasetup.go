@@ -58,9 +58,9 @@ const (
 
 // kibanaSetup sets Kibana up while the agent runs, once. Nothing else waits for it.
 type kibanaSetup struct {
-	client *kibana.Client
-	work   *kibana.Setup
-	log    *zap.Logger
+	options *options
+	client  *kibana.Client
+	log     *zap.Logger
 
 	mu    sync.Mutex // guards what follows
 	state string     // why it isn't done yet; "" at the beginning
@@ -77,16 +77,17 @@ func (o *options) kibanaSetup(log *zap.Logger) (*kibanaSetup, error) {
 	if err != nil {
 		return nil, err
 	}
-	work, err := o.kibanaWork(client)
-	if err != nil {
-		return nil, err
-	}
-	return &kibanaSetup{client: client, work: work, log: log.Named("kibana")}, nil
+	return &kibanaSetup{options: o, client: client, log: log.Named("kibana")}, nil
 }
 
 // run tries until it is done, or ctx ends.
 func (k *kibanaSetup) run(ctx context.Context) {
 	defer k.client.Close()
+	work, err := k.options.kibanaWork(k.client) // some hundred kilobytes, for as long as this takes
+	if err != nil {
+		k.fail(err)
+		return
+	}
 	wait, ceiling := rand.N(kibanaFirst), kibanaSoon
 	for {
 		select {
@@ -94,7 +95,7 @@ func (k *kibanaSetup) run(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		report, err := k.work.Run(ctx)
+		report, err := work.Run(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
