@@ -96,7 +96,8 @@ func makePlan(assets []asset, there map[objectKey]*saved, version int, force boo
 			s.action, s.reason = leavePersonal, fmt.Sprintf("it may have been changed by a person: the description of the tag %q, which tells, was changed", p.tag.title)
 		case noted && settled && stamp != s.there.stamp():
 			s.action, s.reason = leavePersonal, "it was changed by a person"
-		case !noted && !s.there.Managed:
+		case !noted && !s.there.Managed && p.known.begun == "":
+			// One that was begun has noted what was a person's, and all else is its own.
 			s.action, s.reason = leavePersonal, "it isn't managed by swarmgauge: a person has made or imported it"
 		case noted && settled && p.known.version == version:
 			s.action = leaveSame

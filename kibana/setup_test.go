@@ -378,6 +378,22 @@ func TestSetupHalfFinished(t *testing.T) {
 	}
 }
 
+// TestSetupUnmanaged: what a setup has begun is its own, even if Kibana forgets that it is
+// managed.
+func TestSetupUnmanaged(t *testing.T) {
+	r := newRig(t, "8.19.21")
+	r.Place("default", `{"type":"tag","id":"swarmgauge-tag","attributes":{"name":"swarmgauge","description":"swarmgauge assets 3 begun WK7Q:","color":"#000000"},"references":[]}`)
+	r.Place("default", `{"type":"dashboard","id":"swarmgauge-nodes","attributes":{"title":"Half"},"references":[]}`)
+	s := r.setup(t)
+	if _, err := s.Run(t.Context()); !errors.Is(err, ErrNotYet) {
+		t.Fatal(err)
+	}
+	s.since = s.since.Add(-patience)
+	if report, err := s.Run(t.Context()); err != nil || len(report.Kept) != 0 || r.title("swarmgauge-nodes") != "The nodes" {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
 // TestSetupAtOnce: of many, one does the work.
 func TestSetupAtOnce(t *testing.T) {
 	r := newRig(t, "9.2.2")
