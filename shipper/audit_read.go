@@ -149,7 +149,7 @@ func (r *auditReader) run(ctx context.Context) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = r.each(ctx, []object{between(first, last)}, []object{dataset("gap")}, nil, func(h *auditHit) error {
+	err = r.each(ctx, []object{between(first, last)}, []object{dataset("gap"), dataset(testDataset)}, nil, func(h *auditHit) error {
 		a.document(h.ID)
 		return nil
 	})

@@ -142,6 +142,18 @@ type reply struct {
 	warning    string        // the header of that name
 }
 
+// refusal returns what the table says to an answer that isn't a success, what the server said,
+// and a sentence of both. of continues "HTTP status 500".
+func (r *reply) refusal(of string) (*rule, elasticError, string) {
+	said := decodeError(r.body)
+	rule := decide(requestFates[:], r.status, said.Type)
+	text := fmt.Sprintf("HTTP status %d%s", r.status, of)
+	if said.Reason != "" {
+		text += ": " + said.Reason
+	}
+	return rule, said, explain(rule.advice, text)
+}
+
 // bulkTimeout is how long Elasticsearch waits for a shard before it says 503.
 const bulkTimeout = 30 * time.Second
 

@@ -198,8 +198,7 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 		a.counts.failureStore.Add(int64(failureStore))
 		return verdict{fate: delivered, retryAfter: r.retryAfter}
 	}
-	said := decodeError(r.body)
-	rule := decide(requestFates[:], r.status, said.Type)
+	rule, said, sentence := r.refusal("")
 	switch rule.fate {
 	case split:
 		a.tooLarge.refuse(size)
@@ -217,11 +216,7 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 		})
 		return verdict{fate: delivered}
 	}
-	text := fmt.Sprintf("HTTP status %d", r.status)
-	if said.Reason != "" {
-		text += ": " + said.Reason
-	}
-	return verdict{fate: rule.fate, sentence: explain(rule.advice, text), retryAfter: r.retryAfter}
+	return verdict{fate: rule.fate, sentence: sentence, retryAfter: r.retryAfter}
 }
 
 // halves sends both halves of a part for themselves.

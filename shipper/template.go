@@ -136,8 +136,9 @@ type template struct {
 	counts *counts
 	log    *zap.Logger
 
-	seen time.Time // when all was last known to be well
-	said string    // of a template that is left as it is
+	seen     time.Time // when all was last known to be well
+	said     string    // of a template that is left as it is
+	inferred bool      // it can't be seen, and that was said
 }
 
 func newTemplate(s *sender, o *Options, c *counts) *template {
@@ -292,36 +293,40 @@ func (t *template) install(ctx context.Context, lifecycle string) (fate, string)
 	return t.refusal(r)
 }
 
-// infer looks at the indices, for a user who may write documents and not see templates: an
-// index whose mapping carries our mark was made by the template.
+// infer is for a user who may write documents and not see templates: how the index of today
+// takes one shows whether the template made it.
 func (t *template) infer(ctx context.Context) (fate, string) {
-	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
-		return esapi.IndicesGetMappingRequest{Index: []string{t.prefix + "-*"}, FilterPath: []string{"*.mappings._meta.managed_by"}, Header: header}
-	}, nil)
-	if err == nil && r.status == http.StatusOK && strings.Contains(string(r.body), `"managed_by":"`+managedBy+`"`) {
-		return delivered, ""
+	m := t.sender.testMapping(ctx, t.prefix, time.Now())
+	if m.fate != delivered {
+		return m.fate, m.sentence
 	}
-	return hold, t.privilege()
+	if !m.ours {
+		return hold, fmt.Sprintf("the user may neither see nor install the index template %[1]q, and the index %[2]s was made without it, so that its fields are mapped wrongly: "+
+			"%[3]s; then delete that index, which comes back as it should be (-es-template=false takes it as it is)", t.prefix, m.index, t.remedy())
+	}
+	if !t.inferred {
+		t.inferred = true
+		t.log.Info("the user may not see index templates: that swarmgauge's is in use shows in how its index takes documents, whether it is the newest doesn't",
+			zap.String("template", t.prefix), zap.String("index", m.index))
+	}
+	return delivered, ""
 }
 
 func (t *template) privilege() string {
-	return fmt.Sprintf("the user may neither see nor install the index template %[1]q, and without it the fields would be mapped wrongly: "+
-		"give the user the cluster privilege manage_index_templates, or have an administrator install it once "+
-		"(agent template | curl -u ADMIN -X PUT -H 'Content-Type: application/json' --data-binary @- ELASTICSEARCH/_index_template/%[1]s) "+
-		"and start the agent with -es-template=false", t.prefix)
+	return fmt.Sprintf("the user may not install the index template %q, and without it the fields would be mapped wrongly: %s", t.prefix, t.remedy())
+}
+
+// remedy says how the template gets there for a user who can't install it.
+func (t *template) remedy() string {
+	return fmt.Sprintf("give the user the cluster privilege manage_index_templates, or have an administrator install it once with \"agent setup\" "+
+		"(or agent template | curl -u ADMIN -X PUT -H 'Content-Type: application/json' --data-binary @- ELASTICSEARCH/_index_template/%s)", t.prefix)
 }
 
 // refusal is what the table says to an answer that has no meaning of its own here.
 func (t *template) refusal(r reply) (fate, string) {
-	said := decodeError(r.body)
-	rule := decide(requestFates[:], r.status, said.Type)
-	f := rule.fate
-	if f != again {
-		f = hold
+	rule, _, sentence := r.refusal(fmt.Sprintf(" for the index template %q", t.prefix))
+	if rule.fate == again {
+		return again, sentence
 	}
-	text := fmt.Sprintf("HTTP status %d for the index template %q", r.status, t.prefix)
-	if said.Reason != "" {
-		text += ": " + said.Reason
-	}
-	return f, explain(rule.advice, text)
+	return hold, sentence
 }

@@ -89,7 +89,6 @@ func TestTemplateForbidden(t *testing.T) {
 			eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
 		})
 	}
-	f("seeing", "manage_index_templates", map[string]int{"GET": 403})
 	f("installing", "manage_index_templates", map[string]int{"PUT": 403})
 	f("conflict", "refuses the index template", map[string]int{"PUT": 400})
 	f("credentials", "doesn't accept the credentials", map[string]int{"GET": 401})
@@ -97,17 +96,59 @@ func TestTemplateForbidden(t *testing.T) {
 	f("elsewhere", "HTTP status 405", map[string]int{"GET": 405})
 }
 
-// TestTemplateInferred: a user who may see mappings, but no templates, sees that there is one.
-func TestTemplateInferred(t *testing.T) {
+// TestTemplateUnseen: a user who may write and not see templates. Where there is none, today's
+// index shows it, at the price of one document however often it is looked at; once an
+// administrator has installed it and deleted that index, the agent goes on by itself.
+func TestTemplateUnseen(t *testing.T) {
 	es := estest.New()
-	s, stop := start(t, testOptions(t, es))
+	es.OnTemplate(map[string]int{"GET": 403, "PUT": 403})
+	s, _ := start(t, testOptions(t, es))
 	l := newLoad(3)
 	l.tick(s)
+	eventually(t, "it is held after several looks", func() bool { return s.Stats().Held && es.Requests() > 3 })
+	questions := es.Documents()
+	v := s.Stats()
+	for _, want := range []string{"was made without it", "manage_index_templates", "agent setup", "agent template", "delete that index", "-es-template=false"} {
+		if !strings.Contains(v.Trouble, want) {
+			t.Errorf("no %q in %q", want, v.Trouble)
+		}
+	}
+	if len(questions) != 1 || !strings.Contains(string(questions[0].Source), `"event.dataset":"swarmgauge.test"`) || v.Requests != 0 {
+		t.Errorf("%+v, %+v", questions, v)
+	}
+	es.SetTemplate("cadvisor", string(IndexTemplate("cadvisor")))
+	es.DeleteIndex(questions[0].Index)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 && !s.Stats().Held })
+	audit(t, es, 3)
+}
+
+// TestTemplateInferred: the same user, where it is installed beforehand.
+func TestTemplateInferred(t *testing.T) {
+	es := estest.New()
+	es.OnTemplate(map[string]int{"GET": 403, "PUT": 403})
+	es.SetTemplate("cadvisor", string(IndexTemplate("cadvisor")))
+	s, _ := start(t, testOptions(t, es))
+	newLoad(3).tick(s)
 	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
-	stop()
-	es.ForbidTemplates()
-	s, _ = start(t, testOptions(t, es))
-	l.tick(s)
-	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
-	audit(t, es, 6)
+	if v := s.Stats(); v.Degraded || v.LastError != "" {
+		t.Errorf("%+v", v)
+	}
+	audit(t, es, 3)
+}
+
+// TestTemplateUnknown: what is in the way of the question is told, as of any other document.
+func TestTemplateUnknown(t *testing.T) {
+	f := func(want string, r estest.Refusal) {
+		t.Helper()
+		es := estest.New()
+		es.OnTemplate(map[string]int{"GET": 403})
+		es.OnItem(func(string, string, []byte) estest.Refusal { return r })
+		s, _ := start(t, testOptions(t, es))
+		newLoad(3).tick(s)
+		eventually(t, "it is told", func() bool { return strings.Contains(s.Stats().Trouble, want) })
+	}
+	f("auto_configure", estest.Refusal{Status: 403, Type: "security_exception", Reason: "action [indices:admin/auto_create] is unauthorized"})
+	f("lift the block", estest.Refusal{Status: 403, Type: "cluster_block_exception"})
+	f("too busy", estest.Refusal{Status: 429, Type: "es_rejected_execution_exception", Reason: "too busy"})
+	f("was made without it", estest.Refusal{Status: 400, Type: "document_parsing_exception", Reason: "object mapping for [labels] tried to parse field [labels] as object, but found a concrete value"})
 }

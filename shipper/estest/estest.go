@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -78,21 +79,20 @@ type Server struct {
 	item func(index, id string, source []byte) Refusal
 	// poison, if set, makes the whole request fail with 400 that has such a document.
 	poison func(source []byte) bool
-	// templateStatus answers GET and PUT of templates and mappings with it, if set.
-	templateStatus  map[string]int
-	forbidTemplates bool
-	maxBytes        int
-	bytesPerSecond  int
-	authorization   string
-	noProduct       bool
-	behind          map[string]string // the indices behind names that are aliases
+	// templateStatus answers requests of that method for templates with it, if set.
+	templateStatus map[string]int
+	maxBytes       int
+	bytesPerSecond int
+	authorization  string
+	noProduct      bool
+	behind         map[string]string // the indices behind names that are aliases
 
 	docs       map[key]struct{}
 	order      []Document
 	idsOnly    bool // nothing is added to order
 	failed     int  // documents in the failure store
 	templates  map[string]json.RawMessage
-	mapped     map[string]bool   // indices that were made by a template
+	mapped     map[string]bool   // whether an index was made by a template
 	names      map[string]string // of indices, each once
 	requests   int
 	violations []string
@@ -131,12 +131,9 @@ func (s *Server) OnItem(f func(index, id string, source []byte) Refusal) {
 // OnPoison has requests with a document for which f is true refused with 400 as a whole.
 func (s *Server) OnPoison(f func(source []byte) bool) { s.set(func() { s.poison = f }) }
 
-// OnTemplate has requests of that method for templates and mappings answered with the
-// status; an empty map ends it.
+// OnTemplate has requests of that method for templates answered with the status; an empty
+// map ends it.
 func (s *Server) OnTemplate(statuses map[string]int) { s.set(func() { s.templateStatus = statuses }) }
-
-// ForbidTemplates has requests for templates answered 403, and those for mappings not.
-func (s *Server) ForbidTemplates() { s.set(func() { s.forbidTemplates = true }) }
 
 // Alias has documents for the index name go to another one from now on, as an alias or a
 // data stream does. If it is rolled over, that is called again with another index, which has
@@ -198,6 +195,15 @@ func (s *Server) Forget(index, id string) {
 	})
 }
 
+// DeleteIndex deletes an index with its documents.
+func (s *Server) DeleteIndex(index string) {
+	s.set(func() {
+		delete(s.mapped, index)
+		maps.DeleteFunc(s.docs, func(k key, _ struct{}) bool { return k.index == index })
+		s.order = slices.DeleteFunc(s.order, func(d Document) bool { return d.Index == index })
+	})
+}
+
 // FailureStore returns the number of documents in the failure store.
 func (s *Server) FailureStore() int {
 	s.mu.Lock()
@@ -240,7 +246,7 @@ func (s *Server) RoundTrip(req *http.Request) (res *http.Response, err error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	hide, authorization := s.noProduct, s.authorization
-	status, forbidden := s.templateStatus[r.Method], s.forbidTemplates
+	status := s.templateStatus[r.Method]
 	s.mu.Unlock()
 	if !hide {
 		w.Header().Set("X-Elastic-Product", "Elasticsearch")
@@ -254,14 +260,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/_bulk" && r.Method == http.MethodPost:
 		s.serveBulk(w, r)
-	case (isTemplate || strings.HasSuffix(r.URL.Path, "/_mapping")) && status != 0:
+	case isTemplate && status != 0:
 		fail(w, status, "security_exception", "action is unauthorized for user")
-	case isTemplate && forbidden:
-		fail(w, 403, "security_exception", "action is unauthorized for user")
 	case isTemplate:
 		s.serveTemplate(w, r, name)
-	case strings.HasSuffix(r.URL.Path, "/_mapping"):
-		s.serveMapping(w)
 	default:
 		fail(w, 404, "", "no handler for "+r.Method+" "+r.URL.Path)
 	}
@@ -294,16 +296,6 @@ func (s *Server) serveTemplate(w http.ResponseWriter, r *http.Request, name stri
 		}
 		fmt.Fprintf(w, `{"index_templates":[{"name":%q,"index_template":%s}]}`, name, body)
 	}
-}
-
-func (s *Server) serveMapping(w http.ResponseWriter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	answer := map[string]any{}
-	for index := range s.mapped {
-		answer[index] = map[string]any{"mappings": map[string]any{"_meta": map[string]string{"managed_by": "swarmgauge"}}}
-	}
-	json.NewEncoder(w).Encode(answer)
 }
 
 var indexName = regexp.MustCompile(`^[a-z][a-z0-9_.-]*-\d{4}\.\d\d\.\d\d$`)
@@ -560,6 +552,10 @@ func (s *Server) create(name, id, source []byte) Refusal {
 		}
 	}
 	index = cmp.Or(s.behind[index], index)
+	if _, made := s.mapped[index]; !made {
+		prefix, _, _ := strings.Cut(index, "-")
+		s.mapped[index] = s.templates[prefix] != nil
+	}
 	if s.item != nil {
 		if r := s.item(index, string(id), source); r.FailureStore {
 			s.failed++
@@ -567,6 +563,9 @@ func (s *Server) create(name, id, source []byte) Refusal {
 		} else if r.Status != 0 {
 			return r
 		}
+	}
+	if s.mapped[index] && bytes.Contains(source, []byte(`,"labels":"`)) {
+		return Refusal{Status: 400, Type: "document_parsing_exception", Reason: "failed to parse field [labels] of type [flattened]"}
 	}
 	k := key{index: index}
 	if len(id) != base64.RawURLEncoding.EncodedLen(len(k.id)) {
@@ -583,9 +582,6 @@ func (s *Server) create(name, id, source []byte) Refusal {
 	s.docs[k] = struct{}{}
 	if !s.idsOnly {
 		s.order = append(s.order, Document{index, string(id), bytes.Clone(source)})
-	}
-	if prefix, _, ok := strings.Cut(index, "-"); ok && s.templates[prefix] != nil {
-		s.mapped[index] = true
 	}
 	return Refusal{Status: 201}
 }
