@@ -139,6 +139,7 @@ type template struct {
 	seen     time.Time // when all was last known to be well
 	said     string    // of a template that is left as it is
 	inferred bool      // it can't be seen, and that was said
+	outdated string    // a remark, if it is ours, older, and can't be renewed
 }
 
 func newTemplate(s *sender, o *Options, c *counts) *template {
@@ -238,6 +239,7 @@ func (t *template) look(ctx context.Context) (found foundTemplate, forbidden boo
 // older, and nobody has changed it.
 func (t *template) find(ctx context.Context) (fate, string) {
 	found, forbidden, f, sentence := t.look(ctx)
+	t.outdated = ""
 	switch {
 	case forbidden:
 		return t.infer(ctx)
@@ -254,20 +256,39 @@ func (t *template) find(ctx context.Context) (fate, string) {
 		return delivered, ""
 	}
 	if found.meta.Version < templateVersion {
-		return t.install(ctx, found.lifecycle)
+		f, sentence, forbidden := t.put(ctx, found.lifecycle)
+		if forbidden {
+			t.outdated = t.older(found.meta.Version)
+			return delivered, ""
+		}
+		return f, sentence
 	}
 	return delivered, ""
 }
 
+// older is what the user who may not renew the template has to know.
+func (t *template) older(version int) string {
+	return fmt.Sprintf("the index template %q is version %d, and the user may not bring version %d: fields that came since can't be searched; %s", t.prefix, version, templateVersion, t.remedy())
+}
+
 // install puts the template, with a lifecycle policy if one is named.
 func (t *template) install(ctx context.Context, lifecycle string) (fate, string) {
+	f, sentence, forbidden := t.put(ctx, lifecycle)
+	if forbidden {
+		return hold, t.privilege()
+	}
+	return f, sentence
+}
+
+// put is install; forbidden tells that the user may not.
+func (t *template) put(ctx context.Context, lifecycle string) (f fate, sentence string, forbidden bool) {
 	body := indexTemplate(t.prefix, lifecycle)
 	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		return esapi.IndicesPutIndexTemplateRequest{Name: t.prefix, Body: bytes.NewReader(body), Header: header}
 	}, nil)
 	if err != nil {
 		f, advice := transportFate(err)
-		return f, explain(advice, err.Error())
+		return f, explain(advice, err.Error()), false
 	}
 	switch r.status {
 	case http.StatusOK:
@@ -275,9 +296,9 @@ func (t *template) install(ctx context.Context, lifecycle string) (fate, string)
 		if r.warning != "" {
 			t.log.Warn("Elasticsearch has a remark on the index template", zap.String("template", t.prefix), zap.String("warning", r.warning))
 		}
-		return delivered, ""
+		return delivered, "", false
 	case http.StatusForbidden:
-		return hold, t.privilege()
+		return hold, "", true
 	case http.StatusBadRequest:
 		// Another template with the same pattern and priority, or an index with the
 		// name of the alias.
@@ -288,9 +309,10 @@ func (t *template) install(ctx context.Context, lifecycle string) (fate, string)
 		if cause != &said {
 			text += ": " + cause.Reason
 		}
-		return hold, explain(advice, text)
+		return hold, explain(advice, text), false
 	}
-	return t.refusal(r)
+	f, sentence = t.refusal(r)
+	return f, sentence, false
 }
 
 // infer is for a user who may write documents and not see templates: how the index of today

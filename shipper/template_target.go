@@ -28,6 +28,9 @@ func (t *template) inspect(ctx context.Context) (fate, string) {
 	now := time.Now().UTC()
 	index := t.prefix + "-" + now.Format(dayLayout)
 	var remarks []string
+	if t.outdated != "" {
+		remarks = append(remarks, t.outdated)
+	}
 
 	r, err := t.sender.do(ctx, 0, func(header http.Header) esapi.Request {
 		return esapi.IndicesGetRequest{Index: []string{t.prefix + "-*"}, ExpandWildcards: "all", Header: header,

@@ -96,6 +96,19 @@ func TestTemplateForbidden(t *testing.T) {
 	f("elsewhere", "HTTP status 405", map[string]int{"GET": 405})
 }
 
+// TestTemplateOutdated: an older one of ours does where the user may not bring a newer.
+func TestTemplateOutdated(t *testing.T) {
+	es := estest.New()
+	es.SetTemplate("cadvisor", `{"index_patterns":["cadvisor-*"],"_meta":{"managed_by":"swarmgauge","version":0}}`)
+	es.OnTemplate(map[string]int{"PUT": 403})
+	s, _ := start(t, testOptions(t, es))
+	newLoad(3).tick(s)
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
+	if got := s.Stats().Remarks; len(got) != 1 || !strings.Contains(got[0], "is version 0") || !strings.Contains(got[0], "agent setup") {
+		t.Errorf("remarks %q", got)
+	}
+}
+
 // TestTemplateUnseen: a user who may write and not see templates. Where there is none, today's
 // index shows it, at the price of one document however often it is looked at; once an
 // administrator has installed it and deleted that index, the agent goes on by itself.
