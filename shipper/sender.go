@@ -140,6 +140,8 @@ type reply struct {
 	retryAfter time.Duration // 0 if the server didn't say
 	body       []byte        // the caller's memory
 	warning    string        // the header of that name
+	location   string        // the header of that name
+	product    bool          // Elasticsearch's product header is there
 }
 
 // refusal returns what the table says to an answer that isn't a success, what the server said,
@@ -204,7 +206,8 @@ func (s *sender) do(ctx context.Context, line time.Duration, build func(http.Hea
 		return r, err
 	}
 	defer res.Body.Close()
-	r.status, r.warning = res.StatusCode, res.Header.Get("Warning")
+	r.status, r.warning, r.location = res.StatusCode, res.Header.Get("Warning"), res.Header.Get("Location")
+	r.product = res.Header.Get("X-Elastic-Product") == "Elasticsearch"
 	r.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
 	r.body, err = readAll(dst[:0], res.Body)
 	if err != nil {
@@ -213,7 +216,7 @@ func (s *sender) do(ctx context.Context, line time.Duration, build func(http.Hea
 	if r.status == http.StatusUnauthorized {
 		s.secrets.Suspect()
 	}
-	if s.product && r.status/100 == 2 && res.Header.Get("X-Elastic-Product") != "Elasticsearch" {
+	if s.product && r.status/100 == 2 && !r.product {
 		return r, errProduct
 	}
 	if r.status/100 == 2 && bytes.HasPrefix(bytes.TrimLeft(r.body, " \t\r\n"), []byte("<")) {

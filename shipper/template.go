@@ -323,8 +323,7 @@ func (t *template) infer(ctx context.Context) (fate, string) {
 		return m.fate, m.sentence
 	}
 	if !m.ours {
-		return hold, fmt.Sprintf("the user may neither see nor install the index template %[1]q, and the index %[2]s was made without it, so that its fields are mapped wrongly: "+
-			"%[3]s; then delete that index, which comes back as it should be (-es-template=false takes it as it is)", t.prefix, m.index, t.remedy())
+		return hold, t.unmapped(m.index)
 	}
 	if !t.inferred {
 		t.inferred = true
@@ -336,6 +335,12 @@ func (t *template) infer(ctx context.Context) (fate, string) {
 
 func (t *template) privilege() string {
 	return fmt.Sprintf("the user may not install the index template %q, and without it the fields would be mapped wrongly: %s", t.prefix, t.remedy())
+}
+
+// unmapped says that an index was made without the template, which the user can't see.
+func (t *template) unmapped(index string) string {
+	return fmt.Sprintf("the user may neither see nor install the index template %q, and the index %s was made without it, so that its fields are mapped wrongly: "+
+		"%s; then delete that index, which comes back as it should be (-es-template=false takes it as it is)", t.prefix, index, t.remedy())
 }
 
 // remedy says how the template gets there for a user who can't install it.

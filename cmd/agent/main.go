@@ -57,6 +57,7 @@ func commands() []command {
 		{"collect", "measure everything once and print it, as a table or as JSON", program.collect},
 		{"setup", "set up Elasticsearch (index template) and Kibana (data views, dashboards), waiting for both; what a person has changed stays; exit 0 if all is there", program.setup},
 		{"template", "print the index template, for whoever may install it in Elasticsearch", program.template},
+		{"test-output", "go the way of documents to Elasticsearch, step by step, and say what is in the way; exit 0 if they get through, 1 if they don't", program.testOutput},
 		{"audit", "prove from Elasticsearch that nothing is lost and nothing is there twice; exit 0 if so, 1 if not, 2 if that can't be told", program.audit},
 		{"healthcheck", "ask the agent on this machine how it is; exit 0 if it is well", program.healthcheck},
 		{"spool", "say what the spool holds: what waits, what was refused, what was dropped; send refused documents again", program.spool},

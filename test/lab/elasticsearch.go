@@ -279,6 +279,12 @@ func (s *ElasticsearchServer) SetPassword(user, password string) error {
 	return errors.Join(err, s.replace("users", users))
 }
 
+// SetRoles gives the server other roles, in the form of roles.yml, as SetCertificate.
+func (s *ElasticsearchServer) SetRoles(roles string) error {
+	s.config.Roles = roles
+	return s.replace("roles.yml", roles)
+}
+
 // replace changes a file of the running server's configuration in one step.
 func (s *ElasticsearchServer) replace(name, content string) error {
 	path := filepath.Join(s.dir, "config", name)

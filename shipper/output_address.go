@@ -1,0 +1,257 @@
+package shipper
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/elastic/go-elasticsearch/v8/esapi"
+
+	"github.com/swarmgauge/swarmgauge/secret"
+)
+
+// expiresSoon is how long a certificate has to be valid without being remarked upon; a third
+// of its whole time where that is shorter, as those are that renew themselves.
+const expiresSoon = 30 * 24 * time.Hour
+
+// oldest are major and minor number of the oldest version that is supported, newest is the
+// major number of the newest.
+const (
+	oldestMajor, oldestMinor = 7, 17
+	newestMajor              = 9
+)
+
+// address tests one address, and reports whether Elasticsearch answers there.
+func (x *outputTest) address(ctx context.Context, address string) (answers bool) {
+	o := x.Options
+	o.Addresses = []string{address}
+	s, err := newSender(&o)
+	if err != nil {
+		x.add("", "address", Fault, 0, "%v", err)
+		return false
+	}
+	defer s.close()
+	u := s.client.URLs()[0]
+	shown := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	proxy := ""
+	if s.tls != nil {
+		// An error comes with the request, too.
+		if p, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && p != nil {
+			proxy = p.Redacted()
+			x.add(shown, "proxy", OK, 0, "requests go through the proxy %s, as HTTP_PROXY or HTTPS_PROXY says; NO_PROXY makes exceptions", proxy)
+		}
+	}
+
+	var t tracer
+	r, _, err := x.look(t.trace(ctx), s, func(header http.Header) esapi.Request {
+		return esapi.InfoRequest{Header: header}
+	})
+	did := t.seen()
+	if did.lookup.done() {
+		x.add(shown, "name", OK, did.lookup.took(), "%s is %s", did.host, strings.Join(did.found, ", "))
+	}
+	if did.connect.done() {
+		x.add(shown, "connection", OK, did.connect.took(), "connected to %s", did.peer)
+	}
+	switch {
+	case did.shake.done():
+		x.certificate(shown, did)
+	case did.connect.done() && u.Scheme == "http" && (!x.anonymous || u.User != nil) && (proxy != "" || !local(did.peer)):
+		x.add(shown, "TLS", Degraded, 0, "the credentials go over the network as plain text: let Elasticsearch have TLS, and use https://")
+	}
+	if err != nil {
+		check, text := x.diagnose(ctx, err, did, u, proxy)
+		x.add(shown, check, Fault, 0, "%s", text)
+		return false
+	}
+	if !r.product && r.status == http.StatusBadRequest && u.Scheme == "http" && x.speaksTLS(ctx, u) {
+		x.add(shown, "TLS", Fault, 0, "what answers has TLS at this address: use https://")
+		return false
+	}
+	return x.greeting(ctx, s, shown, r, did.answer.took())
+}
+
+// local tells that what is sent to an IP address and port doesn't leave this machine.
+func local(peer string) bool {
+	a, err := netip.ParseAddrPort(peer)
+	return err == nil && a.Addr().IsLoopback()
+}
+
+// certificate tells of the server's certificate, which the client has verified.
+func (x *outputTest) certificate(shown string, did steps) {
+	chain := did.tls.PeerCertificates
+	if len(did.tls.VerifiedChains) > 0 {
+		chain = did.tls.VerifiedChains[0]
+	}
+	first := chain[0]
+	for _, c := range chain {
+		if c.NotAfter.Before(first.NotAfter) {
+			first = c
+		}
+	}
+	left := time.Until(first.NotAfter)
+	ends := fmt.Sprintf("%s (%d days)", first.NotAfter.UTC().Format(time.DateOnly), int(left.Hours()/24))
+	if left < min(expiresSoon, first.NotAfter.Sub(first.NotBefore)/3) {
+		x.add(shown, "TLS", Degraded, did.shake.took(), "the certificate of %s expires on %s: renew it; the agent sends nothing there afterwards", first.Subject, ends)
+		return
+	}
+	x.add(shown, "TLS", OK, did.shake.took(), "%s; the certificate of %s, by %s, is trusted and valid until %s",
+		tls.VersionName(did.tls.Version), chain[0].Subject, chain[0].Issuer, ends)
+}
+
+// diagnose says in one sentence why there is no answer, and in which step.
+func (x *outputTest) diagnose(ctx context.Context, err error, did steps, u *url.URL, proxy string) (check, text string) {
+	where := u.Host
+	if proxy != "" {
+		where = "the proxy " + proxy
+	}
+	_, advice := transportFate(err)
+	late := errors.Is(err, context.DeadlineExceeded) || isTimeout(err)
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, secret.ErrUnreadable): // credentials were read before
+		return "TLS", err.Error() + ": -es-ca-file has to name a file of PEM certificates that the agent's user can read"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "name", fmt.Sprintf("no such name: %s; in a stack it is the name of a service, and the agent's service has to be on a network with it", dns.Name)
+	case errors.As(err, &dns):
+		return "name", fmt.Sprintf("the name %s can't be looked up: %v; check the resolver of this machine or container (/etc/resolv.conf)", dns.Name, dns)
+	case noConnection(err) && errors.Is(err, syscall.ECONNREFUSED):
+		return "connection", fmt.Sprintf("nothing listens at %s: check the port, that it runs, and that it listens on this address and not on localhost alone (network.host)", where)
+	case noConnection(err) && late:
+		return "connection", fmt.Sprintf("%s doesn't answer a connection within %v: check the address, and firewalls and networks in between", where, x.timeouts.connect)
+	case noConnection(err):
+		return "connection", fmt.Sprintf("there is no way to %s (%v): check the address and the networks of this machine or container", where, err)
+	case advice != "":
+		text := explain(advice, err.Error())
+		if c, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(c.UnverifiedCertificates) > 0 {
+			leaf := c.UnverifiedCertificates[0]
+			text += fmt.Sprintf(": the certificate of %s, by %s, SHA-256 %X", leaf.Subject, leaf.Issuer, sha256.Sum256(leaf.Raw))
+		}
+		return "TLS", text
+	case errors.Is(err, errProduct), errors.Is(err, errPage):
+		return "answer", err.Error()
+	case u.Scheme == "https" && !did.shake.done() && late:
+		return "TLS", fmt.Sprintf("connected to %s, and there is no answer to the TLS handshake: it hangs, or something else listens at this port", did.peer)
+	case u.Scheme == "https" && !did.shake.done():
+		return "TLS", fmt.Sprintf("%s ended the TLS handshake (%v): check host and port, and whether it wants a client certificate, which the agent hasn't", where, err)
+	case u.Scheme == "http" && !late && x.speaksTLS(ctx, u):
+		return "TLS", "Elasticsearch has TLS at this address: use https://"
+	case late:
+		return "answer", fmt.Sprintf("connected to %s, and it says nothing within %v: it hangs, is overloaded, or something else listens at this port", did.peer, x.test.patience)
+	}
+	return "answer", fmt.Sprintf("connected to %s, and the connection ended without an answer (%v): check host and port", did.peer, err)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// speaksTLS tells whether the server takes part in a TLS handshake.
+func (x *outputTest) speaksTLS(ctx context.Context, u *url.URL) bool {
+	o := x.Options
+	secure := *u
+	secure.Scheme = "https"
+	o.Addresses = []string{secure.String()}
+	s, err := newSender(&o)
+	if err != nil {
+		return false
+	}
+	defer s.close()
+	var t tracer
+	_, _, err = x.look(t.trace(ctx), s, func(header http.Header) esapi.Request {
+		return esapi.InfoRequest{Header: header}
+	})
+	return t.seen().shake.done() || as[*tls.CertificateVerificationError](err)
+}
+
+// greeting judges the first answer: is it Elasticsearch's, and of which version.
+func (x *outputTest) greeting(ctx context.Context, s *sender, shown string, r reply, took time.Duration) bool {
+	said := decodeError(r.body)
+	isElastic := r.product || said.Type != "" // refusals lack the header
+	switch {
+	case r.status == http.StatusOK:
+		return x.version(shown, r.body, took)
+	case isElastic && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status == http.StatusMethodNotAllowed):
+		// Who asks comes later. A user without the privilege monitor isn't told the version,
+		// and a server without its module for that doesn't tell it here.
+	case isElastic:
+		_, _, sentence := r.refusal("")
+		x.add(shown, "answer", Fault, took, "%s", sentence)
+		return false
+	default:
+		_, _, sentence := r.refusal(", and not from Elasticsearch")
+		if r.location != "" {
+			sentence += ": " + r.location
+		}
+		x.add(shown, "answer", Fault, took, "%s", sentence)
+		return false
+	}
+	n, _, err := x.look(ctx, s, func(header http.Header) esapi.Request {
+		return esapi.NodesInfoRequest{NodeID: []string{"_local"}, FilterPath: []string{"cluster_name", "nodes.*.version"}, Header: header}
+	})
+	var info struct {
+		Cluster string `json:"cluster_name"`
+		Nodes   map[string]struct{ Version string }
+	}
+	if err == nil && n.status == http.StatusOK && json.Unmarshal(n.body, &info) == nil {
+		for _, node := range info.Nodes {
+			return x.judgeVersion(shown, "Elasticsearch", node.Version, info.Cluster, took)
+		}
+	}
+	x.add(shown, "answer", OK, took, "Elasticsearch answers; its version isn't told without the privilege monitor, and isn't needed")
+	return true
+}
+
+// version judges the answer of a server that says what it is.
+func (x *outputTest) version(shown string, body []byte, took time.Duration) bool {
+	var info struct {
+		Cluster string `json:"cluster_name"`
+		UUID    string `json:"cluster_uuid"`
+		Version struct{ Number, Distribution string }
+	}
+	if err := json.Unmarshal(body, &info); err != nil || info.Version.Number == "" {
+		x.add(shown, "answer", Fault, took, "what answers doesn't say which version of Elasticsearch it is: check host, port and path of -storage_driver_es_host")
+		return false
+	}
+	const none = "_na_" // a node that has found no cluster yet
+	switch {
+	case info.UUID == "" || info.UUID == none:
+	case x.uuid == "":
+		x.uuid, x.uuidFrom = info.UUID, shown
+	case x.uuid != info.UUID:
+		x.add(shown, "cluster", Fault, 0, "this is another cluster (%s) than that of %s: documents would be spread over both; -storage_driver_es_host is for addresses of one", info.Cluster, x.uuidFrom)
+		return false
+	}
+	if d := info.Version.Distribution; d != "" {
+		x.add(shown, "answer", OK, took, "%s %s, cluster %q", d, info.Version.Number, info.Cluster)
+		return true
+	}
+	return x.judgeVersion(shown, "Elasticsearch", info.Version.Number, info.Cluster, took)
+}
+
+func (x *outputTest) judgeVersion(shown, product, number, cluster string, took time.Duration) bool {
+	var major, minor int
+	fmt.Sscanf(number, "%d.%d", &major, &minor) // 0.0 if it isn't a number
+	is := fmt.Sprintf("%s %s, cluster %q", product, number, cluster)
+	switch {
+	case major < oldestMajor || major == oldestMajor && minor < oldestMinor:
+		x.add(shown, "answer", Fault, took, "%s is too old: %d.%d or newer is needed", is, oldestMajor, oldestMinor)
+		return false
+	case major > newestMajor:
+		x.add(shown, "answer", Degraded, took, "%s is newer than this agent knows: it may work, and a newer agent may be there", is)
+	default:
+		x.add(shown, "answer", OK, took, "%s", is)
+	}
+	return true
+}
