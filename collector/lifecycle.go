@@ -126,12 +126,21 @@ func (l *lifecycle) sawEnd(e *metric.Event) bool {
 }
 
 // ready tells whether an event of the runtime needs to wait no longer: its container has
-// a name and, if it ended, has given its last numbers.
+// a name and, if it ended, has given its last numbers, and the runtime has been asked how,
+// because its event doesn't say whether for want of memory.
 func (l *lifecycle) ready(c *Collector, e *metric.Event) bool {
 	if e.Container == nil && !l.name(c, e) {
 		return false
 	}
-	return e.Action != metric.Die || l.sawEnd(e)
+	if e.Action != metric.Die {
+		return true
+	}
+	r := l.recent[e.ID]
+	if !l.sawEnd(e) || r.container.Exit == nil {
+		return false
+	}
+	e.Container = r.container
+	return true
 }
 
 // release passes on what has waited long enough, and looks for exit codes.

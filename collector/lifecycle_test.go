@@ -129,6 +129,25 @@ func TestEndIsKnownBeforeTheCgroupGoes(t *testing.T) {
 	}
 }
 
+// The runtime's event of an end doesn't say whether it was for want of memory; the answer to
+// the question how the container ended does.
+func TestEndThatIsToldSaysHow(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("e"), "sleep", "60")
+	started := time.Now()
+	b.runtime.set(metric.Container{ID: id("e"), Name: "db", State: "running", Started: started})
+	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	stop()
+	at := time.Now()
+	b.runtime.events <- metric.Event{Time: at, Action: metric.Die, ID: id("e"), ExitCode: 137}
+	b.runtime.set(metric.Container{ID: id("e"), Name: "db", State: "exited", Started: started, Exit: &metric.Exit{Code: 137, OOMKilled: true, At: at}})
+	b.tickUntil(t, "no die event", func() bool { return len(b.sink.events) > 1 })
+	if e := b.sink.events[1]; e.Action != metric.Die || e.ExitCode != 137 || e.Container.Exit == nil || !e.Container.Exit.OOMKilled {
+		t.Errorf("%s %d of %+v", e.Action, e.ExitCode, e.Container)
+	}
+}
+
 func TestRenameTellsTheNewName(t *testing.T) {
 	b := newBench(t, nil)
 	b.tick(t)

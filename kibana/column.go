@@ -37,13 +37,13 @@ func (l *Layer) bucketColumn(b *Bucket) object {
 			"label": b.Label, "customLabel": true,
 			"operationType": "date_histogram", "sourceField": l.view.timeField,
 			"dataType": "date", "isBucketed": true, "scale": "interval",
-			"params": object{"interval": "auto", "includeEmptyRows": false, "dropPartials": false},
+			"params": object{"interval": intervalText(least), "includeEmptyRows": false, "dropPartials": false},
 		}
 	}
 	params := object{
 		"size": b.size, "orderBy": object{"type": "alphabetical", "fallback": false}, "orderDirection": "asc",
 		"otherBucket": b.other, "missingBucket": false, "parentFormat": object{"id": "terms"},
-		"include": []string{}, "exclude": []string{}, "includeIsRegex": false, "excludeIsRegex": false,
+		"include": []string{}, "exclude": append([]string{}, b.without...), "includeIsRegex": false, "excludeIsRegex": false,
 	}
 	if b.order.op != "" {
 		params["orderBy"] = object{"type": "custom"}

@@ -34,12 +34,9 @@ func agentNumbers() []*Panel {
 	}
 }
 
-// perSweep is the CPU time of an agent for each of its sweeps. Both are totals of a run,
-// of which the difference is what belongs to the time.
-func perSweep() Value {
-	grown := func(field string) Value { return Subtract(Max(field), Min(field)) }
-	return Divide(grown("agent.cpu.core_seconds"), grown("agent.sweep.count"))
-}
+// perSweep is the CPU time of an agent for each of its sweeps, since its start: both are
+// totals of a run.
+func perSweep() Value { return Divide(Max("agent.cpu.core_seconds"), Max("agent.sweep.count")) }
 
 func agents() *Panel {
 	return panel("G2", "How are the agents?", "What each agent says of itself: its version, its sweeps, and what it needs.",
@@ -98,7 +95,7 @@ func perAgent(id, title, description, axis string, value Value, order Value, uni
 }
 
 func agentCPU() *Panel {
-	return perAgent("G5-cpu", "What CPU do agents need?", "CPU time for a sweep over all containers; a hundredth of a second each second is 1 % of a core. Empty where buckets are as short as documents.", "Seconds for a sweep",
+	return perAgent("G5-cpu", "What CPU do agents need?", "CPU time for a sweep over all containers, the mean since the agent's start. A hundredth of a second each second is 1 % of a core.", "Seconds for a sweep",
 		perSweep(), Max("agent.cpu.core_seconds"), Seconds)
 }
 

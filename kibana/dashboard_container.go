@@ -166,10 +166,10 @@ func containerEvents() *Panel {
 
 // verdicts is on the board of noisy neighbours, too.
 func verdicts(id string) *Panel {
-	return panel(id, "What is wrong, and when?", "Containers with each verdict: throttled (by their own limit), cpu_starved (by others), memory_pressure, io_pressure, memory_near_limit, no_cpu_limit, no_memory_limit. Empty where nothing is wrong.",
+	return panel(id, "What is wrong, and when?", "Containers with each verdict: throttled (by their own limit), cpu_starved (by others), memory_pressure, io_pressure, memory_near_limit. Empty where nothing is wrong. Who has no limit at all is said by the noisy neighbours' last panel.",
 		All(containers(), Exists("container.verdict")), &XY{Left: "Containers", Layers: []*Layer{{
 			Series:  Bars,
-			Buckets: []Bucket{Top("Verdict", 7, "container.verdict", Count()), Time()},
+			Buckets: []Bucket{Top("Verdict", 7, "container.verdict", Count()).Without("no_cpu_limit", "no_memory_limit"), Time()},
 			Metrics: []Metric{{Label: "Containers", Value: UniqueCount("container.id"), Unit: Pieces}},
 		}}})
 }

@@ -99,7 +99,7 @@ func kills() *Panel {
 			{Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Killed on nodes in all", Value: Sum("host.memory.node_oom_kills"), Unit: Pieces, Color: colorSent},
 				{Label: "Slowed down (high)", Value: Sum("container.memory.high_events"), Unit: Pieces, Color: colorLimit, Right: true},
-				{Label: "At the limit (max)", Value: Sum("container.memory.max_events"), Unit: Pieces, Color: colorCapacity, Right: true},
+				{Label: "At the limit", Value: Sum("container.memory.limit_hits"), Unit: Pieces, Color: colorCapacity, Right: true},
 			}},
 		}})
 }

@@ -100,14 +100,17 @@ func pressures(prefix string) []Metric {
 	waited := func(what string) Value {
 		return Divide(Sum(prefix+"pressure."+what+"_seconds"), Sum("sample.interval_seconds"))
 	}
-	return []Metric{
+	metrics := []Metric{
 		{Label: "CPU, some", Value: waited("cpu.some"), Unit: Ratio, Color: colorCPU},
-		{Label: "CPU, all", Value: waited("cpu.full"), Unit: Ratio, Color: colorSent},
 		{Label: "Memory, some", Value: waited("memory.some"), Unit: Ratio, Color: colorMemory},
 		{Label: "Memory, all", Value: waited("memory.full"), Unit: Ratio, Color: colorBad},
 		{Label: "IO, some", Value: waited("io.some"), Unit: Ratio, Color: colorLimit},
 		{Label: "IO, all", Value: waited("io.full"), Unit: Ratio, Color: colorWritten},
 	}
+	if prefix == "host." {
+		return metrics // the kernel has no such number of the whole machine, and shows zero
+	}
+	return append(metrics, Metric{Label: "CPU, all", Value: waited("cpu.full"), Unit: Ratio, Color: colorSent})
 }
 
 const noPressure = " Empty where the kernel doesn't count pressure (PSI)."

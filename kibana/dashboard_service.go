@@ -164,7 +164,7 @@ func tasks() *Panel {
 				{Label: "CPU", Value: cores(), Unit: Cores},
 				{Label: "Memory", Value: LastNumber("container.memory.working_set_bytes"), Unit: Bytes},
 				{Label: "Throttled", Value: throttled(), Unit: Ratio, Limits: Limits{0.05, 0.25}},
-				{Label: "Restarts", Value: LastNumber("container.restart_count"), Unit: Pieces},
+				{Label: "Ended", Value: LastBoolean("sample.ended")},
 				{Label: "Image", Value: LastText("container.image.name")},
 				{Label: "Digest", Value: LastText("container.image.hash.all")},
 			},

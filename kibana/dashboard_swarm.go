@@ -60,7 +60,7 @@ func swarmNumbers() []*Panel {
 		number("A1-services", "Services running", "Services of which a container runs.",
 			containers(), UniqueCount("swarm.service.name")),
 		number("A1-tasks", "Tasks running", "Containers that belong to a service.",
-			containers(), UniqueCount("swarm.task.id")),
+			All(containers(), Exists("swarm.task.id")), Population()),
 		number("A1-agents", "Agents reporting", "Nodes from which documents come.",
 			Dataset("agent"), UniqueCount("host.name")),
 	}

@@ -18,12 +18,14 @@ type Layer struct {
 
 // Bucket puts documents in groups.
 type Bucket struct {
-	Label  string
-	field  string // "" for buckets of time
-	size   int
-	order  Value // what the largest groups have most of; the zero Value sorts by name
-	other  bool  // whether what isn't in the groups is one of its own
-	number bool  // whether the field is a number
+	Label string
+	field string // "" for buckets of time
+	size  int
+	order Value // what the largest groups have most of; the zero Value sorts by name
+	other bool  // whether what isn't in the groups is one of its own
+	// without are values that make no group.
+	without []string
+	number  bool // whether the field is a number
 }
 
 // Time puts documents in buckets of time, as long as Kibana finds fit for the time range.
@@ -42,6 +44,12 @@ func Each(label string, size int, field string) Bucket {
 // Numbers says that the field of a group is a number.
 func (b Bucket) Numbers() Bucket {
 	b.number = true
+	return b
+}
+
+// Without leaves out the groups of these values.
+func (b Bucket) Without(values ...string) Bucket {
+	b.without = values
 	return b
 }
 

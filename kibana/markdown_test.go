@@ -29,6 +29,10 @@ Kibana would. That a Kibana draws the answers as they are meant, nobody has seen
 A click on a name in a panel leads to the dashboard of that service, node or container, with the time and the filters
 that are set. Panels about the Swarm's own state (A1, A2, A8, B1, B6, G3) need an agent with the engine's socket on the
 leader; which other things can be missing is said below and, in Kibana, at the little i of each panel.
+
+The pictures are drawings, not screenshots of Kibana: ` + "`make pictures`" + ` runs a Swarm of three nodes for some minutes, asks a
+real Elasticsearch what each panel asks, and draws the answers with the library that Kibana's charts are drawn with. The
+nodes are containers of one machine, which is why each of them shows the CPU, memory and disk of the whole.
 `)
 	for _, d := range kibana.Dashboards() {
 		fmt.Fprintf(&b, "\n## %s: %s\n\n%s", d.Letter, d.Title, d.Description)
@@ -40,7 +44,7 @@ leader; which other things can be missing is said below and, in Kibana, at the l
 			}
 			fmt.Fprintf(&b, "%s (`%s`)", c.Title, c.Field)
 		}
-		b.WriteString(".\n\n| Panel | | |\n|---|---|---|\n")
+		fmt.Fprintf(&b, ".\n\n![%s](pictures/%s.png)\n\n| Panel | | |\n|---|---|---|\n", d.Title, d.ID)
 		for _, p := range d.Panels {
 			if p.Chart != nil {
 				fmt.Fprintf(&b, "| %s | %s | %s |\n", p.ID, p.Title, p.Description)
@@ -48,6 +52,17 @@ leader; which other things can be missing is said below and, in Kibana, at the l
 		}
 	}
 	return b.Bytes()
+}
+
+// TestPictures wants a small picture of each dashboard.
+func TestPictures(t *testing.T) {
+	const most = 60 << 10
+	for _, d := range kibana.Dashboards() {
+		path := "../docs/pictures/" + d.ID + ".png"
+		if f, err := os.Stat(path); err != nil || f.Size() > most {
+			t.Errorf("%s: %v; want a picture of at most %d bytes: make pictures", path, err, most)
+		}
+	}
 }
 
 // TestDashboardsMarkdown keeps docs/dashboards.md current.

@@ -159,10 +159,11 @@ func (p *plan) nest(n int, within span) object {
 		order = object{name: "desc"}
 		inner[name] = p.aggregation(&b.order)
 	}
-	return object{p.bucketName(n): object{
-		"terms": object{"field": b.field, "size": b.size, "order": order},
-		"aggs":  inner,
-	}}
+	terms := object{"field": b.field, "size": b.size, "order": order}
+	if len(b.without) > 0 {
+		terms["exclude"] = b.without
+	}
+	return object{p.bucketName(n): object{"terms": terms, "aggs": inner}}
 }
 
 // allName is the aggregation of a layer that only counts all documents.

@@ -110,8 +110,15 @@ func Pace(field string) Value {
 }
 
 // Total is the total of a gauge over everything that has a document of its own in each
-// interval.
-func Total(field string) Value { return Divide(Sum(field), UniqueCount("sample.slot")) }
+// interval. What has ended counts no longer: its last document comes before the others' of
+// the same interval, so that a bucket of time may have it without them.
+func Total(field string) Value { return Divide(Sum(field), UniqueCount("sample.slot")).Of(alive()) }
+
+// Population is how many things have a document of their own in each interval.
+func Population() Value { return Divide(Count(), UniqueCount("sample.slot")).Of(alive()) }
+
+// alive are all documents but the last ones of containers.
+func alive() Query { return Not(Is("sample.ended", "true")) }
 
 // Of restricts the aggregations in v to documents that the query fits.
 func (v Value) Of(where Query) Value {

@@ -265,6 +265,7 @@ func TestValidateFieldsRefuses(t *testing.T) {
 	all("date", "@timestamp", "container_stats.timestamp")
 	all("keyword", "event.dataset", "container.id", "swarm.stack", "swarm.service.name", "host.name", "container.image.name")
 	all("long", "host.cpu.cores", "sample.slot")
+	all("boolean", "sample.ended")
 	all("double", "container.cpu.core_seconds", "host.cpu.core_seconds")
 	f := func(want string, change func(b *board)) {
 		t.Helper()
