@@ -88,8 +88,8 @@ type Hierarchy struct {
 	// foreign are the reads of files in mounts that aren't the kernel's.
 	foreign *hang.Reads
 
-	notesMu sync.Mutex
-	notes   []string // guarded by notesMu
+	lacksMu sync.Mutex
+	lacks   []Lack // guarded by lacksMu
 }
 
 // mount is one mounted hierarchy.
@@ -269,31 +269,32 @@ func (h *Hierarchy) examine(m *mounts, o *Options) {
 		offered, _ := m.controllers() // was readable in choose
 		for c, name := range v2Names {
 			if name != "" && !offered[c] && !unasked(c) {
-				h.note("the controller " + name + " is not offered by the cgroup2 mount " + m.unified + ": " + bootFlag(name))
+				h.lack(Lack{LackController, name, "the controller " + name + " is not offered by the cgroup2 mount " + m.unified, bootFlag(name)})
 			}
 			if m.v1[c] != "" && !unasked(c) {
-				h.note("the v1 mount " + m.v1[c] + " is ignored, because most controllers are in cgroup2")
+				h.lack(Lack{LackOther, name, "the v1 mount " + m.v1[c] + " is ignored, because most controllers are in cgroup2", ""})
 			}
 		}
 	} else {
 		for c, name := range v1Names {
 			if name != "" && h.mountOf[c] < 0 && !unasked(c) {
-				h.note("the v1 controller " + name + " is not mounted: mount -t cgroup -o " + name + " " + name + " /sys/fs/cgroup/" + name + ", or " + bootFlag(name))
+				h.lack(Lack{LackController, name, "the v1 controller " + name + " is not mounted",
+					"mount -t cgroup -o " + name + " " + name + " /sys/fs/cgroup/" + name + ", or " + bootFlag(name)})
 			}
 		}
 	}
 	if h.mountOf[hugetlb] >= 0 && o.HugePages && !slices.ContainsFunc(h.rows, func(r row) bool { return r.controller == hugetlb }) {
-		h.note("there are no huge pages: " + o.SysRoot + "/kernel/mm/hugepages has no sizes; use a kernel with CONFIG_HUGETLBFS")
+		h.lack(Lack{LackOther, "hugetlb", "there are no huge pages", o.SysRoot + "/kernel/mm/hugepages has no sizes; use a kernel with CONFIG_HUGETLBFS"})
 	}
 	if c := h.mountOf[core]; c < 0 {
-		h.note("pressure (PSI) needs a cgroup2 mount: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
+		h.lack(Lack{LackPressure, "", "pressure (PSI) needs a cgroup2 mount", "mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"})
 	} else if why := h.pressure(h.mounts[c].dir); why != "" {
-		h.note("pressure (PSI) is not available: " + why)
+		h.lack(Lack{LackPressure, "", "pressure (PSI) is not available", why})
 		h.rows = slices.DeleteFunc(h.rows, func(r row) bool { return r.shape == shapePressure })
 	}
 	for i := range h.mounts {
 		if !h.trueRoot(i) {
-			h.note("the mount " + h.mounts[i].path + " shows a part of the cgroups only: bind-mount the host's /sys/fs/cgroup instead of a container's own")
+			h.lack(Lack{LackRoot, h.mounts[i].path, "the mount " + h.mounts[i].path + " shows a part of the cgroups only", "bind-mount the host's /sys/fs/cgroup instead of a container's own"})
 		}
 	}
 }
@@ -347,31 +348,6 @@ func (h *Hierarchy) Close() {
 
 // Mode returns which versions of cgroups are in use.
 func (h *Hierarchy) Mode() Mode { return h.mode }
-
-// Notes returns what this machine can't give, one sentence each, with what would
-// bring it: a kernel version, a mount or a boot flag. They may grow while cgroups are
-// read. The caller owns the slice.
-func (h *Hierarchy) Notes() []string {
-	h.notesMu.Lock()
-	defer h.notesMu.Unlock()
-	return slices.Clone(h.notes)
-}
-
-// note adds a note that isn't there yet.
-func (h *Hierarchy) note(text string) {
-	h.notesMu.Lock()
-	defer h.notesMu.Unlock()
-	if !slices.Contains(h.notes, text) {
-		h.notes = append(h.notes, text)
-	}
-}
-
-// noteMissing notes that this kernel doesn't have the file of r.
-func (h *Hierarchy) noteMissing(r *row) {
-	if r.remedy != "" {
-		h.note(r.name + " does not exist here (" + h.kernel.String() + "): it needs " + r.remedy)
-	}
-}
 
 // Failure is how often a file could not be read or made no sense. What it would have
 // told was absent then.

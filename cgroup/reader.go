@@ -112,7 +112,7 @@ func (h *Hierarchy) OpenReader(path string) (*Reader, error) {
 	r.kept = h.reserve(h.keeps)
 	if !r.kept {
 		h.reopening.Add(1)
-		h.note(fmt.Sprintf("the budget of %d descriptors is used up: further cgroups are opened at each read; raise the limit of open files (ulimit -n)", h.maxDescriptors))
+		h.lack(Lack{LackDescriptors, "", fmt.Sprintf("the budget of %d descriptors is used up", h.maxDescriptors), "further cgroups are opened at each read; raise the limit of open files (ulimit -n)"})
 	}
 	if errno := r.openDir(h.primary); errno != 0 {
 		r.Close()
@@ -352,7 +352,7 @@ func (r *Reader) lost(i int, errno unix.Errno) bool {
 		if r.h.mode == V2 && !r.root && i == r.h.span[row.controller].first {
 			r.off[row.controller] = true
 		} else if !r.off[row.controller] && !r.root {
-			r.h.noteMissing(row)
+			r.h.lackFile(row)
 		}
 		r.settle()
 	case unix.EOPNOTSUPP:
@@ -510,7 +510,7 @@ func (r *Reader) openController(c controller) {
 		case h.mode == V2 && !r.root && i == span.first:
 			r.off[c] = true
 		case !r.root:
-			h.noteMissing(row)
+			h.lackFile(row)
 		}
 	}
 }

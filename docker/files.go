@@ -208,7 +208,7 @@ func (e *Engine) openSnapshot(c *metric.Container) (dir, error) {
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return dir{}, fmt.Errorf("mount the node's %s read-only into the agent, at the same path", snapshots)
+		return dir{}, &NotMounted{OnNode: []string{snapshots}, At: []string{snapshots}}
 	}
 	return dir{}, explainPermission(err)
 }
@@ -381,13 +381,31 @@ func (e *Engine) openFolders(folders ...string) (open []dir, err error) {
 	return open, nil
 }
 
-// notMounted tells the operator to mount folders of the data root.
-func (e *Engine) notMounted(folders ...string) error {
-	var onNode []string
-	for _, folder := range folders {
-		onNode = append(onNode, e.nodeRoot()+"/"+folder)
+// NotMounted says that directories of the node aren't mounted into the agent.
+type NotMounted struct {
+	// OnNode are the directories, At where each is expected.
+	OnNode, At []string
+	// Below is the directory that At are in, "" where they are expected at their own paths.
+	Below string
+}
+
+// Error tells the operator to mount them.
+func (e *NotMounted) Error() string {
+	where := "at the same path"
+	if e.Below != "" {
+		where = "below " + e.Below
 	}
-	return fmt.Errorf("mount the node's %s read-only into the agent, below %s", strings.Join(onNode, " and "), e.root)
+	return fmt.Sprintf("mount the node's %s read-only into the agent, %s", strings.Join(e.OnNode, " and "), where)
+}
+
+// notMounted returns the error for folders of the data root.
+func (e *Engine) notMounted(folders ...string) error {
+	err := &NotMounted{Below: e.root}
+	for _, folder := range folders {
+		err.OnNode = append(err.OnNode, e.nodeRoot()+"/"+folder)
+		err.At = append(err.At, e.root+"/"+folder)
+	}
+	return err
 }
 
 // explainPermission adds what an operator can do about it.

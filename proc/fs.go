@@ -95,13 +95,30 @@ func pidDir(pid int) string { return strconv.Itoa(pid) }
 // zombie, and for a new lookup; ESRCH below a directory that is kept open.
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
+// initialPIDNamespace is the inode number of the machine's PID namespace
+// (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+const initialPIDNamespace = 0xEFFFFFFC
+
+// inInitialPIDs tells whether the agent is in the machine's PID namespace.
+func (fs *FS) inInitialPIDs() bool {
+	var pids unix.Stat_t
+	return unix.Stat(fs.path("self/ns/pid"), &pids) == nil && pids.Ino == initialPIDNamespace
+}
+
+// Private tells whether the procfs shows no more than a PID namespace that isn't the
+// machine's, as a container's own /proc does: the agent has the number there that it has
+// for itself.
+func (fs *FS) Private() bool {
+	self, err := fs.Self()
+	return err == nil && self == os.Getpid() && !fs.inInitialPIDs()
+}
+
 // OwnRoot tells whether the root directory of the agent is that of the machine's first
 // process: then the agent isn't in a container. Where it can't look, it is taken to be in
 // one, and so it is in a PID namespace of its own, whose first process is another.
 func (fs *FS) OwnRoot() bool {
-	const initialPIDNamespace = 0xEFFFFFFC // PROC_PID_INIT_INO, include/linux/proc_ns.h
-	var pids, first, own unix.Stat_t
-	return unix.Stat(fs.path("self/ns/pid"), &pids) == nil && pids.Ino == initialPIDNamespace &&
+	var first, own unix.Stat_t
+	return fs.inInitialPIDs() &&
 		unix.Stat(fs.path("1/root"), &first) == nil && unix.Stat("/", &own) == nil &&
 		first.Dev == own.Dev && first.Ino == own.Ino
 }
