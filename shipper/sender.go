@@ -83,17 +83,9 @@ type sender struct {
 func newSender(o *Options) (*sender, error) {
 	s := &sender{product: !o.NoProductCheck, pipeline: o.Pipeline, timeouts: o.timeouts,
 		secrets: secret.NewAuthorization(o.Username, o.PasswordFile, o.APIKeyFile)}
-	var urls []*url.URL
-	for _, a := range o.Addresses {
-		if !strings.Contains(a, "://") {
-			a = "http://" + a
-		}
-		u, err := url.Parse(a)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, fmt.Errorf("the address of Elasticsearch %q isn't an http or https URL", redacted(a, u))
-		}
-		u.Path = strings.TrimRight(u.Path, "/")
-		urls = append(urls, u)
+	urls, err := parseAddresses(o.Addresses)
+	if err != nil {
+		return nil, err
 	}
 	roundTripper := o.Transport
 	if roundTripper == nil {
@@ -111,6 +103,27 @@ func newSender(o *Options) (*sender, error) {
 	}
 	s.client = client
 	return s, nil
+}
+
+// CheckAddresses returns the error that New would have for such Addresses.
+func CheckAddresses(addresses []string) error {
+	_, err := parseAddresses(addresses)
+	return err
+}
+
+func parseAddresses(addresses []string) (urls []*url.URL, err error) {
+	for _, a := range addresses {
+		if !strings.Contains(a, "://") {
+			a = "http://" + a
+		}
+		u, err := url.Parse(a)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("the address of Elasticsearch %q isn't an http or https URL", redacted(a, u))
+		}
+		u.Path = strings.TrimRight(u.Path, "/")
+		urls = append(urls, u)
+	}
+	return urls, nil
 }
 
 // redacted returns the address without a password that may stand in it.

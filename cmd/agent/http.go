@@ -43,17 +43,20 @@ func (o *options) httpFlags(fs *flag.FlagSet) {
 // debugVerbosity is from where cAdvisor tells of each container, and klog users expect it.
 const debugVerbosity = 3
 
+// followsFromVerbosity is the origin of a -log-level that klog's verbosity has set.
+const followsFromVerbosity = "follows from -" + verbosity
+
 // derive sets what follows from other options and isn't set itself: the level of the log
 // from klog's verbosity, and the time that a document covers from a -housekeeping_interval
 // that goes well with cAdvisor, such as 30s.
-func (o *options) derive(fs *flag.FlagSet) {
-	set := map[string]bool{}
-	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
-	if o.Verbosity >= debugVerbosity && !set["log-level"] {
+func (o *options) derive() {
+	if o.Verbosity >= debugVerbosity && o.origins["log-level"] == "" {
 		o.LogLevel = "debug"
+		o.origins["log-level"] = followsFromVerbosity
 	}
-	if every := o.HousekeepingInterval; every > 0 && !set["ship-interval"] {
+	if every := o.HousekeepingInterval; every > 0 && o.origins["ship-interval"] == "" && o.ShipInterval%every != 0 {
 		o.ShipInterval = (o.ShipInterval + every - 1) / every * every
+		o.origins["ship-interval"] = "follows from -housekeeping_interval"
 	}
 }
 

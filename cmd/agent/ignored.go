@@ -2,6 +2,11 @@ package main
 
 import "strings"
 
+// ignoredSentence says that an option of cAdvisor has no effect here.
+func ignoredSentence(name string) string {
+	return "the option " + name + " of cAdvisor has no effect here: " + whyIgnored(name)
+}
+
 // whyIgnored returns in a few words why an option of cAdvisor, with or without its dash, has
 // no effect here.
 func whyIgnored(name string) string {

@@ -59,6 +59,7 @@ func commands() []command {
 		{"template", "print the index template, for whoever may install it in Elasticsearch", program.template},
 		{"test-output", "go the way of documents to Elasticsearch, step by step, and say what is in the way; exit 0 if they get through, 1 if they don't", program.testOutput},
 		{"audit", "prove from Elasticsearch that nothing is lost and nothing is there twice; exit 0 if so, 1 if not, 2 if that can't be told", program.audit},
+		{"check-config", "say what the agent would make of its options: each one's value and where it comes from, what has no effect, what is wrong", program.checkConfig},
 		{"healthcheck", "ask the agent on this machine how it is; exit 0 if it is well", program.healthcheck},
 		{"spool", "say what the spool holds: what waits, what was refused, what was dropped; send refused documents again", program.spool},
 		{"replay", "send documents once more that were delivered, after Elasticsearch has lost some", program.replay},
@@ -85,7 +86,9 @@ func (p program) run(ctx context.Context) int {
 	case errors.As(err, &known):
 		return known.code
 	case errors.As(err, &usage):
-		fmt.Fprintf(p.stderr, "agent: %v\n", err)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(p.stderr, "agent: %s\n", line)
+		}
 		return exitUsage
 	}
 	fmt.Fprintf(p.stderr, "agent: %v\n", err)
@@ -117,7 +120,7 @@ func (p program) dispatch(ctx context.Context) error {
 func (p program) help() error {
 	fmt.Fprintln(p.stdout, "swarmgauge measures the containers of this node and ships them to Elasticsearch.\n\nUsage: agent [command] [options]\n\nCommands:")
 	for _, c := range commands() {
-		fmt.Fprintf(p.stdout, "  %-12s %s\n", c.name, c.help)
+		fmt.Fprintf(p.stdout, "  %-13s %s\n", c.name, c.help)
 	}
 	fmt.Fprintln(p.stdout, "\n\"agent run -help\" lists all options. Each can be set in the environment, too:\n-es-user is SWARMGAUGE_ES_USER, and SWARMGAUGE_ES_USER_FILE names a file that holds it.")
 	return nil

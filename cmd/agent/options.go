@@ -103,6 +103,9 @@ type options struct {
 	ignored, unknown []string
 	// passwordShown tells that there is a password in the command line.
 	passwordShown bool
+	// origins say where those options come from that aren't left at their defaults, by
+	// name.
+	origins map[string]string
 }
 
 const envPrefix = "SWARMGAUGE_"
@@ -216,6 +219,8 @@ func (o *options) parse(fs *flag.FlagSet, args, environ []string, stdout io.Writ
 		return nil, usageError{explain(fs, err)}
 	}
 	o.passwordShown = redact(o.ESHost) != o.ESHost || redact(o.KibanaHost) != o.KibanaHost
+	o.origins = map[string]string{}
+	fs.Visit(func(f *flag.Flag) { o.origins[f.Name] = fromFlag })
 	if o.Version {
 		printCAdvisorVersion(stdout)
 		return nil, flag.ErrHelp
@@ -223,12 +228,16 @@ func (o *options) parse(fs *flag.FlagSet, args, environ []string, stdout io.Writ
 	if err := o.fromEnvironment(fs, environ); err != nil {
 		return nil, usageError{err}
 	}
-	o.derive(fs)
+	o.derive()
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
 	}
 	return fs.Args(), nil
 }
+
+// fromFlag is the origin of an option of the command line. Others are the name of the
+// environment variable, or what the option follows from.
+const fromFlag = "flag"
 
 // normalize rewrites each flag whose name differs from a declared one only in '-' and
 // '_', which are the same to us.
@@ -273,10 +282,7 @@ func (o *options) fromEnvironment(fs *flag.FlagSet, environ []string) error {
 			env[name] = value
 		}
 	}
-	onCommandLine := map[string]bool{}
-	fs.Visit(func(f *flag.Flag) { onCommandLine[f.Name] = true })
-
-	var err error
+	var errs []error
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) {
 		if f.Name == versionFlag {
@@ -288,95 +294,90 @@ func (o *options) fromEnvironment(fs *flag.FlagSet, environ []string) error {
 		file, fromFile := env[name+"_FILE"]
 		delete(env, name)
 		delete(env, name+"_FILE")
-		if err != nil || onCommandLine[f.Name] || !set && !fromFile {
+		if o.origins[f.Name] == fromFlag || !set && !fromFile {
 			return
 		}
 		if set && fromFile {
-			err = fmt.Errorf("%s and %s_FILE are both set; keep one", name, name)
+			errs = append(errs, fmt.Errorf("%s and %s_FILE are both set; keep one", name, name))
 			return
 		}
+		o.origins[f.Name] = name
 		if fromFile {
-			content, readErr := os.ReadFile(file)
-			if readErr != nil {
-				err = fmt.Errorf("%s_FILE: %w", name, readErr)
+			o.origins[f.Name] = name + "_FILE (" + file + ")"
+			content, err := os.ReadFile(file)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s_FILE: %w", name, err))
 				return
 			}
 			value = strings.TrimSuffix(string(content), "\n")
 		}
-		if setErr := fs.Set(f.Name, value); setErr != nil {
-			err = fmt.Errorf("invalid value %q in %s: %w", value, name, setErr)
+		if err := fs.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("invalid value %q in %s: %w", value, name, err))
 		}
 	})
-	if err != nil {
-		return err
-	}
 	for name := range env {
 		o.unknown = append(o.unknown, fmt.Sprintf("there is no option for the environment variable %s; did you mean %s?", name, nearest(name, names)))
 	}
 	slices.Sort(o.unknown)
-	return nil
+	return errors.Join(errs...)
 }
 
 func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// check refuses what can't work.
+// check refuses what can't work: a sentence for each fault.
 func (o *options) check() error {
-	oneOf := func(name, value string, valid ...string) error {
-		if slices.Contains(valid, value) {
-			return nil
+	var errs []error
+	refuse := func(err error) { errs = append(errs, err) }
+	refuseIf := func(is bool, format string, values ...any) {
+		if is {
+			refuse(fmt.Errorf(format, values...))
 		}
-		return fmt.Errorf("-%s can't be %q; did you mean %q? (%s)", name, value, nearest(value, valid), strings.Join(valid, ", "))
 	}
-	if err := oneOf("storage_driver", o.StorageDriver, "", "elasticsearch", "stdout"); err != nil {
-		return err
+	oneOf := func(name, value string, valid ...string) {
+		refuseIf(!slices.Contains(valid, value), "-%s can't be %q; did you mean %q? (%s)", name, value, nearest(value, valid), strings.Join(valid, ", "))
 	}
+	oneOf("storage_driver", o.StorageDriver, "", "elasticsearch", "stdout")
 	if _, err := o.groups(); err != nil {
-		return err
+		refuse(err)
 	}
 	if _, err := o.eventLimits(); err != nil {
-		return err
+		refuse(err)
 	}
 	var err error
 	if o.URLBasePrefix, err = cleanPath("url_base_prefix", o.URLBasePrefix); err != nil {
-		return err
+		refuse(err)
 	}
 	if o.PrometheusEndpoint, err = cleanPath("prometheus_endpoint", o.PrometheusEndpoint); err != nil {
-		return err
-	}
-	if o.PrometheusEndpoint == "" || web.Reserved(o.PrometheusEndpoint) {
-		return fmt.Errorf("-prometheus_endpoint can't be %q, which is taken; the usual one is %s", o.PrometheusEndpoint, web.DefaultMetricsPath)
+		refuse(err)
+	} else {
+		refuseIf(o.PrometheusEndpoint == "" || web.Reserved(o.PrometheusEndpoint),
+			"-prometheus_endpoint can't be %q, which is taken; the usual one is %s", o.PrometheusEndpoint, web.DefaultMetricsPath)
 	}
 	if err := o.checkHTTP(); err != nil {
-		return err
+		refuse(err)
 	}
 	if err := o.checkKibana(); err != nil {
-		return err
+		refuse(err)
 	}
-	if err := oneOf("log-level", o.LogLevel, "debug", "info", "warn", "error"); err != nil {
-		return err
+	oneOf("log-level", o.LogLevel, "debug", "info", "warn", "error")
+	oneOf("log-format", o.LogFormat, "auto", "console", "json")
+	if o.HousekeepingInterval < 100*time.Millisecond {
+		refuse(fmt.Errorf("-housekeeping_interval is %v; the shortest is 100ms", o.HousekeepingInterval))
+	} else {
+		refuseIf(o.ShipInterval%o.HousekeepingInterval != 0 || o.ShipInterval <= 0,
+			"-ship-interval (%v) has to be a multiple of -housekeeping_interval (%v)", o.ShipInterval, o.HousekeepingInterval)
 	}
-	if err := oneOf("log-format", o.LogFormat, "auto", "console", "json"); err != nil {
-		return err
+	refuseIf(o.Port < 0 || o.Port > 65535, "-port is %d; a port is a number from 0 (any free one) to 65535", o.Port)
+	if o.ESUser != "" && o.ESAPIKeyFile != "" {
+		refuse(errors.New("-es-user and -es-api-key-file are both set; keep one"))
+	} else {
+		refuseIf((o.ESUser == "") != (o.ESPasswordFile == ""), "-es-user and -es-password-file belong together; set both or neither")
 	}
-	switch {
-	case o.HousekeepingInterval < 100*time.Millisecond:
-		return fmt.Errorf("-housekeeping_interval is %v; the shortest is 100ms", o.HousekeepingInterval)
-	case o.ShipInterval%o.HousekeepingInterval != 0 || o.ShipInterval <= 0:
-		return fmt.Errorf("-ship-interval (%v) has to be a multiple of -housekeeping_interval (%v)", o.ShipInterval, o.HousekeepingInterval)
-	case o.Port < 0 || o.Port > 65535:
-		return fmt.Errorf("-port is %d; a port is a number from 0 (any free one) to 65535", o.Port)
-	case o.ESUser != "" && o.ESAPIKeyFile != "":
-		return errors.New("-es-user and -es-api-key-file are both set; keep one")
-	case (o.ESUser == "") != (o.ESPasswordFile == ""):
-		return errors.New("-es-user and -es-password-file belong together; set both or neither")
-	case o.SpoolReplay < 0:
-		return fmt.Errorf("-spool-replay is %v; it is a time, or 0 for none", o.SpoolReplay)
-	case o.SpoolBudget < 1<<20:
-		return fmt.Errorf("-spool-budget is %v; the smallest is 1MiB", o.SpoolBudget)
-	}
-	return nil
+	refuseIf(o.SpoolReplay < 0, "-spool-replay is %v; it is a time, or 0 for none", o.SpoolReplay)
+	refuseIf(o.SpoolBudget < 1<<20, "-spool-budget is %v; the smallest is 1MiB", &o.SpoolBudget)
+	return errors.Join(errs...)
 }
 
 // cleanPath returns a path with a slash at its beginning and none at its end, "" for the root.

@@ -69,21 +69,11 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, _ := o.groups() // was checked with the options
 	if o.HostRoot == "" && fs.OwnRoot() {
 		o.HostRoot = "/"
 	}
 	keep, networks := descriptors()
-	cgroups, err := cgroup.Open(cgroup.Options{
-		ProcRoot:       o.ProcRoot,
-		CgroupRoot:     o.CgroupRoot,
-		SysRoot:        o.SysRoot,
-		MaxDescriptors: keep,
-		HugePages:      groups.Has("hugetlb"),
-		NUMA:           groups.Has("memory_numa"),
-		MemoryMigrate:  groups.Has("cpuset"),
-		DeviceName:     fs.DeviceName,
-	})
+	cgroups, err := o.hierarchy(o.ProcRoot, keep, fs.DeviceName)
 	if err != nil {
 		return nil, err
 	}
@@ -91,15 +81,7 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := docker.New(docker.Options{
-		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(),
-		PodmanRoot: o.PodmanRoot, PodmanHost: o.Podman,
-		ContainerdRun: o.ContainerdRun, ContainerdSocket: o.Containerd, ContainerdNamespace: o.ContainerdNamespace,
-		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
-		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
-		Log:           log.Named("engine"),
-		HostRoot:      o.HostRoot, UpperDir: fs.UpperDir,
-	})
+	engine, err := o.engine(fs, log)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -118,6 +100,39 @@ func openParts(o *options, log *zap.Logger) (*parts, error) {
 		log.Info(note)
 	}
 	return p, nil
+}
+
+// hierarchy opens the cgroups, of which keep descriptors may be kept.
+func (o *options) hierarchy(procRoot string, keep int, deviceName func(major, minor uint32) string) (*cgroup.Hierarchy, error) {
+	groups, _ := o.groups() // was checked with the options
+	return cgroup.Open(cgroup.Options{
+		ProcRoot:       procRoot,
+		CgroupRoot:     o.CgroupRoot,
+		SysRoot:        o.SysRoot,
+		MaxDescriptors: keep,
+		HugePages:      groups.Has("hugetlb"),
+		NUMA:           groups.Has("memory_numa"),
+		MemoryMigrate:  groups.Has("cpuset"),
+		DeviceName:     deviceName,
+	})
+}
+
+// engine returns what knows who containers are. Without fs, which may be nil, layers of
+// containerd's image store aren't found.
+func (o *options) engine(fs *proc.FS, log *zap.Logger) (*docker.Engine, error) {
+	options := docker.Options{
+		Root: o.DockerRoot, Host: o.Docker, TLS: o.tls(),
+		PodmanRoot: o.PodmanRoot, PodmanHost: o.Podman,
+		ContainerdRun: o.ContainerdRun, ContainerdSocket: o.Containerd, ContainerdNamespace: o.ContainerdNamespace,
+		Env:           words(cmp.Or(o.EnvPrefixes, o.DockerEnvPrefixes)),
+		ContainerdEnv: words(cmp.Or(o.EnvPrefixes, o.ContainerdEnvPrefixes)),
+		Log:           log.Named("engine"),
+		HostRoot:      o.HostRoot,
+	}
+	if fs != nil {
+		options.UpperDir = fs.UpperDir
+	}
+	return docker.New(options)
 }
 
 // close closes everything but host, which is the collector's.

@@ -76,6 +76,11 @@ func clock(t *time.Time) string { return t.Local().Format(time.DateTime) }
 
 // commandHelp returns what prints the help of a command that has these options.
 func commandHelp(command string, names ...string) func(*flag.FlagSet, io.Writer) {
+	return commandHelpAnd(command, "The other options of the agent are accepted, without effect here.", names...)
+}
+
+// commandHelpAnd is commandHelp with a sentence about the agent's other options.
+func commandHelpAnd(command, others string, names ...string) func(*flag.FlagSet, io.Writer) {
 	return func(fs *flag.FlagSet, w io.Writer) {
 		for _, c := range commands() {
 			if c.name == command {
@@ -85,6 +90,6 @@ func commandHelp(command string, names ...string) func(*flag.FlagSet, io.Writer)
 		for _, name := range names {
 			printOption(fs.Lookup(name), w)
 		}
-		fmt.Fprintln(w, "\nThe other options of the agent are accepted, without effect here.")
+		fmt.Fprintln(w, "\n"+others)
 	}
 }

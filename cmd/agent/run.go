@@ -139,15 +139,17 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 // report says once what in the options has no effect, or an unwanted one.
 func (o *options) report(log *zap.Logger) {
 	for _, name := range o.ignored {
-		log.Info("the option " + name + " of cAdvisor has no effect here: " + whyIgnored(name))
+		log.Info(ignoredSentence(name))
 	}
 	for _, sentence := range o.unknown {
 		log.Warn(sentence)
 	}
 	if o.passwordShown {
-		log.Warn("a command line can be read by everybody on the node, and -storage_driver_es_host or -kibana-host has a password in it: use -es-user and -es-password-file, -kibana-user and -kibana-password-file")
+		log.Warn(passwordSentence)
 	}
 }
+
+const passwordSentence = "a command line can be read by everybody on the node, and -storage_driver_es_host or -kibana-host has a password in it: use -es-user and -es-password-file, -kibana-user and -kibana-password-file"
 
 // destination says in a few words where documents go.
 func (o *options) destination() string {
