@@ -131,21 +131,11 @@ func InspectSpool(path string) (SpoolContent, error) {
 		return c, err
 	}
 	defer root.close()
-	if c.InUse, err = SpoolInUse(path); err != nil {
-		c.Problems = append(c.Problems, err.Error())
-	}
-	free, size, err := root.free()
-	if err != nil {
+	var site SpoolSite
+	if err := site.look(root); err != nil {
 		return c, err
 	}
-	c.FreeBytes, c.ReserveBytes = free, min(size/reserveShare, reserveLimit)
-	if free < c.ReserveBytes {
-		c.Problems = append(c.Problems, fmt.Sprintf("only %d bytes are free on the file system, and the spool leaves %d to others: it doesn't grow", free, c.ReserveBytes))
-	}
-
-	for _, doubt := range root.doubts() {
-		c.Problems = append(c.Problems, "the directory: "+doubt)
-	}
+	c.InUse, c.FreeBytes, c.ReserveBytes, c.Problems = site.InUse, site.FreeBytes, site.ReserveBytes, site.Doubts
 
 	rate := rateOf{}
 	err = listBelow(root, liveDir, func(d *directory, name string) {
@@ -196,6 +186,55 @@ func InspectSpool(path string) (SpoolContent, error) {
 		c.Problems = append(c.Problems, fmt.Sprintf("%d entries of %s/%s aren't batches; they are left alone", c.Alien, path, liveDir))
 	}
 	return c, err
+}
+
+// SpoolSite is a directory as a place for a spool, whatever lies in it.
+type SpoolSite struct {
+	// InUse tells that an agent has the spool.
+	InUse bool
+	// FreeBytes are left on the file system, ReserveBytes of which the spool leaves to
+	// others.
+	FreeBytes, ReserveBytes int64
+	// Doubts say in a sentence each what is wrong with it, though it can be used.
+	Doubts []string
+}
+
+// LookAtSpool looks at the directory as a spool's, and writes nothing. The error says why an
+// agent that runs as this process does can't use it.
+func LookAtSpool(path string) (s SpoolSite, err error) {
+	root, err := lookAt(path)
+	if errors.Is(err, os.ErrNotExist) { // a spool is made there
+		if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
+			return s, fmt.Errorf("it isn't there and can't be made: %s: %w", filepath.Dir(path), err)
+		}
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	defer root.close()
+	if err := unix.Faccessat(root.fd, ".", unix.R_OK|unix.W_OK|unix.X_OK, 0); err != nil {
+		return s, fmt.Errorf("%s can't be written to: %w", path, err)
+	}
+	return s, s.look(root)
+}
+
+func (s *SpoolSite) look(root *directory) (err error) {
+	if s.InUse, err = SpoolInUse(root.path); err != nil {
+		s.Doubts = append(s.Doubts, err.Error())
+	}
+	free, size, err := root.free()
+	if err != nil {
+		return err
+	}
+	s.FreeBytes, s.ReserveBytes = free, min(size/reserveShare, reserveLimit)
+	if free < s.ReserveBytes {
+		s.Doubts = append(s.Doubts, fmt.Sprintf("only %d bytes are free on the file system, and the spool leaves %d to others: it doesn't grow", free, s.ReserveBytes))
+	}
+	for _, doubt := range root.doubts() {
+		s.Doubts = append(s.Doubts, "the directory: "+doubt)
+	}
+	return nil
 }
 
 // gap adds what a gap document that waits tells of.

@@ -5,14 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/swarmgauge/swarmgauge/web"
 )
 
 // healthcheck asks /healthz of the agent that was started with the same options, for
@@ -24,25 +19,11 @@ func (p program) healthcheck(ctx context.Context, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	host := o.ListenIP
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	url := "http://" + net.JoinHostPort(host, strconv.Itoa(o.Port)) + o.URLBasePrefix + web.HealthPath
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
+	status, body, err := o.askHealth(ctx, "")
 	if err != nil {
 		return fmt.Errorf("no agent answers: %w", err)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
-	if err != nil {
-		return fmt.Errorf("no agent answers: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
+	if status != http.StatusOK {
 		return fmt.Errorf("the agent is not well: %s", strings.TrimSpace(string(body)))
 	}
 	fmt.Fprintln(p.stdout, strings.TrimSpace(string(body)))

@@ -262,7 +262,7 @@ func TestReportOfMachines(t *testing.T) {
 	f(cgroupSection(cgroup.V1, cgroup.Setup{Controllers: six[3:], Hierarchical: true, KnowsBandwidth: true}), web.Unsupported, "bandwidth is disabled")
 	f(cgroupSection(cgroup.V2, cgroup.Setup{Controllers: []string{"cpu", "cpuset", "io", "memory", "pids"}, Hierarchical: true}), web.Recommended, "Cgroups are v2.")
 	f(cgroupSection(cgroup.V1, cgroup.Setup{Controllers: six}), web.NotRecommended, "does not include usage from child containers")
-	f(mountSection("/x", cgroup.Setup{Mounts: []string{"cgroup2 /x"}}, []string{"the mount /x shows a part of the cgroups only: mend it"}), web.NotRecommended, "cgroup2 /x\nthe mount /x shows")
+	f(mountSection("/x", cgroup.Setup{Mounts: []string{"cgroup2 /x"}}, []cgroup.Lack{{Of: cgroup.LackRoot, Name: "/x", What: "the mount /x shows a part of the cgroups only", Mend: "mend it"}}), web.NotRecommended, "cgroup2 /x\nthe mount /x shows")
 	f(engineSection("28.5.2"), web.Recommended, "Docker version is 28.5.2.")
 	f(engineSection("17.06.0-ce"), web.NotRecommended, "")
 	f(engineSection("1.9.1"), web.Unsupported, "")

@@ -59,6 +59,7 @@ func commands() []command {
 		{"template", "print the index template, for whoever may install it in Elasticsearch", program.template},
 		{"test-output", "go the way of documents to Elasticsearch, step by step, and say what is in the way; exit 0 if they get through, 1 if they don't", program.testOutput},
 		{"audit", "prove from Elasticsearch that nothing is lost and nothing is there twice; exit 0 if so, 1 if not, 2 if that can't be told", program.audit},
+		{"doctor", "say what the agent can and can't see on this node, and the line that mends it; exit 0 if nothing that is needed is missing, 1 if something is", program.doctor},
 		{"check-config", "say what the agent would make of its options: each one's value and where it comes from, what has no effect, what is wrong", program.checkConfig},
 		{"healthcheck", "ask the agent on this machine how it is; exit 0 if it is well", program.healthcheck},
 		{"spool", "say what the spool holds: what waits, what was refused, what was dropped; send refused documents again", program.spool},

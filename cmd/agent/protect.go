@@ -63,21 +63,66 @@ type capabilities uint64
 
 func (c capabilities) has(n int) bool { return c>>n&1 != 0 }
 
+// capabilityUse is what an option makes use of capabilities for.
+type capabilityUse struct {
+	// option is the option, or the groups of metrics, that makes use of them.
+	option string
+	needs  capabilities
+	// without is what comes of it without them, and essential that numbers are missing then.
+	without   string
+	essential bool
+}
+
+// capabilityUses returns what the options make use of capabilities for.
+func (o *options) capabilityUses() (uses []capabilityUse) {
+	const search, trace, admin = 1 << unix.CAP_DAC_READ_SEARCH, 1 << unix.CAP_SYS_PTRACE, 1 << unix.CAP_SYS_ADMIN
+	wanted := o.wanted()
+	if wanted.Processes {
+		uses = append(uses, capabilityUse{"process", search | trace, "the sockets among open files aren't counted, and before Linux 6.2 no open files", true})
+	}
+	if wanted.Referenced {
+		uses = append(uses, capabilityUse{"referenced_memory", trace, "referenced memory is missing", true})
+	}
+	if wanted.TCP || wanted.UDP {
+		// To look into a container's network namespace.
+		uses = append(uses, capabilityUse{"tcp and udp", trace | admin, "sockets are counted the slow way, which costs five times as much", false})
+	}
+	return uses
+}
+
 // capabilities returns those that the options can make use of, where the agent was given
 // them; it needs none.
 func (o *options) capabilities() capabilities {
 	// Files of other users: engines of other users, layers and volumes, secrets, and
 	// mount points in private directories.
 	keep := capabilities(1 << unix.CAP_DAC_READ_SEARCH)
-	wanted := o.wanted()
-	sockets := wanted.TCP || wanted.UDP
-	if wanted.Processes || wanted.Referenced || sockets {
-		keep |= 1 << unix.CAP_SYS_PTRACE
-	}
-	if sockets {
-		keep |= 1 << unix.CAP_SYS_ADMIN // to look into a container's network namespace
+	for _, use := range o.capabilityUses() {
+		keep |= use.needs
 	}
 	return keep
+}
+
+// names returns the capabilities' names, as Docker has them, of those that options may use.
+func (c capabilities) names() (all []string) {
+	for _, known := range [...]struct {
+		bit  int
+		name string
+	}{{unix.CAP_DAC_READ_SEARCH, "DAC_READ_SEARCH"}, {unix.CAP_SYS_PTRACE, "SYS_PTRACE"}, {unix.CAP_SYS_ADMIN, "SYS_ADMIN"}} {
+		if c.has(known.bit) {
+			all = append(all, known.name)
+		}
+	}
+	return all
+}
+
+// effective returns the capabilities that the calling thread has.
+func effective() (capabilities, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var has [2]unix.CapUserData
+	if err := unix.Capget(&header, &has[0]); err != nil {
+		return 0, fmt.Errorf("capget: %w", err)
+	}
+	return capabilities(has[0].Effective) | capabilities(has[1].Effective)<<32, nil
 }
 
 // giveUp takes all capabilities but those in keep from all threads of the process, for good.

@@ -3,21 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/swarmgauge/swarmgauge/cgroup"
 	"github.com/swarmgauge/swarmgauge/metric"
 	"github.com/swarmgauge/swarmgauge/proc"
+	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/web"
 )
 
@@ -41,11 +36,11 @@ func (s *state) validate(ctx context.Context) web.Report {
 		Sections: []web.Section{
 			kernelSection(node.Kernel),
 			cgroupSection(s.parts.cgroups.Mode(), setup),
-			mountSection(s.options.CgroupRoot, setup, s.parts.cgroups.Notes()),
+			mountSection(s.options.CgroupRoot, setup, s.parts.cgroups.Lacks()),
 			engineSection(node.EngineVersion),
 			driverSection(driver, driverErr),
 			diskSection(s.parts.cgroups.Mode(), disks, disksErr),
-			s.rightsSection(),
+			s.rightsSection(ctx),
 		},
 	}
 }
@@ -123,15 +118,18 @@ func cgroupSection(mode cgroup.Mode, setup cgroup.Setup) web.Section {
 	return s
 }
 
-func mountSection(root string, setup cgroup.Setup, notes []string) web.Section {
+func mountSection(root string, setup cgroup.Setup, lacks []cgroup.Lack) web.Section {
 	s := web.Section{Title: "Cgroup mount setup", Verdict: web.Recommended, Lines: []string{
 		"Cgroups are mounted at " + root + ".",
 		"Any cgroup mount point that is detectible and accessible is supported. /sys/fs/cgroup is recommended as a standard location.",
 		"Cgroup mounts:",
 	}}
-	s.Lines = append(append(s.Lines, setup.Mounts...), notes...)
-	if slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "shows a part of the cgroups only") }) {
-		s.Verdict = web.NotRecommended
+	s.Lines = append(s.Lines, setup.Mounts...)
+	for _, l := range lacks {
+		s.Lines = append(s.Lines, l.String())
+		if l.Of == cgroup.LackRoot {
+			s.Verdict = web.NotRecommended
+		}
 	}
 	return s
 }
@@ -182,35 +180,21 @@ func diskSection(mode cgroup.Mode, disks []proc.Scheduler, err error) web.Sectio
 }
 
 // rightsSection says what the agent itself needs and lacks, and what mends it.
-func (s *state) rightsSection() web.Section {
-	o := s.options
+func (s *state) rightsSection(ctx context.Context) web.Section {
 	section := web.Section{Title: "Mounts and rights of the agent", Verdict: web.Recommended}
-	lack := func(line string) {
-		section.Verdict = web.NotRecommended
-		section.Lines = append(section.Lines, line)
-	}
-	containers := filepath.Join(o.DockerRoot, "containers")
-	switch _, err := os.ReadDir(containers); {
-	case errors.Is(err, fs.ErrPermission):
-		lack(containers + " can't be read, and containers are without names: run the agent as uid 0, which needs no capability for it.")
-	case errors.Is(err, fs.ErrNotExist):
-		lack(containers + " isn't there, and Docker's containers are without names: -v /var/lib/docker/containers:" + containers + ":ro")
-	case err != nil:
-		lack(err.Error())
-	}
-	if _, err := os.ReadFile(filepath.Join(o.ProcRoot, "1", "net", "dev")); err != nil {
-		lack("The network of the node can't be read: -v /proc:/host/proc:ro and -proc-root=/host/proc (" + err.Error() + ")")
-	}
-	if o.HostRoot == "" {
-		section.Lines = append(section.Lines, "Only filesystems that are mounted into the agent are measured; for all of them: -v /:/rootfs:ro,rslave and -host-root=/rootfs")
-	}
-	if o.StorageDriver != "stdout" {
-		if err := unix.Access(o.SpoolDir, unix.W_OK); err != nil {
-			lack("Documents wait in memory, and not in " + o.SpoolDir + " (" + err.Error() + "): -v swarmgauge:" + o.SpoolDir)
+	c := s.checks(ctx)
+	for _, f := range slices.Concat(c.ofProc(), []finding{c.ofContainers(ctx), c.ofHostRoot()}, c.rights()) {
+		if f.Status == shipper.OK {
+			continue
 		}
-	}
-	if d := s.parts.cgroups.Descriptors(); d.Reopening > 0 {
-		lack(fmt.Sprintf("%d cgroups have their files opened at each reading, because %d may be kept open: --ulimit nofile=1048576", d.Reopening, d.Max))
+		if f.Status == shipper.Fault {
+			section.Verdict = web.NotRecommended
+		}
+		line := f.Text
+		if m := f.mend.line(c.where); m != nil {
+			line += " " + m.String()
+		}
+		section.Lines = append(section.Lines, line)
 	}
 	ofCgroups := s.parts.cgroups.Notes() // stand with the mounts
 	for _, note := range s.parts.notes() {
@@ -222,4 +206,13 @@ func (s *state) rightsSection() web.Section {
 		section.Lines = []string{"Everything that is needed is there."}
 	}
 	return section
+}
+
+// checks are those of the running agent.
+func (s *state) checks(ctx context.Context) *checks {
+	return &checks{
+		o: s.options, where: findPlace(ctx, s.options, s.parts.engine),
+		proc: s.parts.proc, cgroups: s.parts.cgroups, engine: s.parts.engine,
+		descriptors: s.parts.cgroups.Descriptors(), refused: s.loop.Stats().NetworksRefused > 0,
+	}
 }
