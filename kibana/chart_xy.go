@@ -135,7 +135,7 @@ func (c *XY) lineState() object {
 	all := columns{byID: object{}}
 	for i, line := range c.Lines {
 		params := object{"value": formatNumber(line.At)}
-		if format := line.Unit.format(false); format != nil {
+		if format := line.Unit.format(); format != nil {
 			params["format"] = format
 		}
 		all.add(c.lineID(i), object{

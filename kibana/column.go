@@ -37,7 +37,7 @@ func (l *Layer) bucketColumn(b *Bucket) object {
 			"label": b.Label, "customLabel": true,
 			"operationType": "date_histogram", "sourceField": l.view.timeField,
 			"dataType": "date", "isBucketed": true, "scale": "interval",
-			"params": object{"interval": intervalText(least), "includeEmptyRows": false, "dropPartials": false},
+			"params": object{"interval": "auto", "includeEmptyRows": false, "dropPartials": false},
 		}
 	}
 	params := object{
@@ -65,18 +65,9 @@ func (l *Layer) bucketColumn(b *Bucket) object {
 // addMetric adds the column of a metric: a plain aggregation, or a formula and the parts
 // that it is made of.
 func (c *columns) addMetric(id string, m *Metric) {
-	value := &m.Value
-	scaled := value.op == opRate && (m.Unit == BytesPerSecond || m.Unit == EachSecond)
-	switch {
-	case value.isAggregation():
-		c.add(id, c.layer.aggregationColumn(value, m.Label, m.Unit))
-	case scaled:
-		// Lens divides a plain column by time itself, and shows it with "/s".
-		column := c.layer.aggregationColumn(&value.parts[0], m.Label, m.Unit)
-		column["timeScale"] = "s"
-		column["params"].(object)["format"] = m.Unit.format(true)
-		c.add(id, column)
-	default:
+	if m.Value.isAggregation() {
+		c.add(id, c.layer.aggregationColumn(&m.Value, m.Label, m.Unit))
+	} else {
 		c.addFormula(id, m)
 	}
 }
@@ -84,7 +75,7 @@ func (c *columns) addMetric(id string, m *Metric) {
 // aggregationColumn returns the column of an aggregation.
 func (l *Layer) aggregationColumn(v *Value, label string, unit Unit) object {
 	params := object{}
-	if format := unit.format(false); format != nil {
+	if format := unit.format(); format != nil {
 		params["format"] = format
 	}
 	column := object{

@@ -128,10 +128,10 @@ func topServices() []*Panel {
 	}
 	received, sent := "container.network.ingress.bytes", "container.network.egress.bytes"
 	return []*Panel{
-		top("A5-cpu", "Who uses the CPU?", Pace("container.cpu.core_seconds"), Sum("container.cpu.core_seconds"), Cores, colorCPU),
+		top("A5-cpu", "Who uses the CPU?", PerSecond("container.cpu.core_seconds"), Sum("container.cpu.core_seconds"), Cores, colorCPU),
 		top("A5-memory", "Who uses memory?", Total("container.memory.working_set_bytes"), Sum("container.memory.working_set_bytes"), Bytes, colorMemory),
-		top("A5-network", "Who sends and receives?", Add(Pace(received), Pace(sent)), Sum(received), BytesPerSecond, colorSent),
-		top("A5-disk", "Who writes to disks?", Pace("container.disk.write.bytes"), Sum("container.disk.write.bytes"), BytesPerSecond, colorWritten),
+		top("A5-network", "Who sends and receives?", Add(PerSecond(received), PerSecond(sent)), Sum(received), BytesPerSecond, colorSent),
+		top("A5-disk", "Who writes to disks?", PerSecond("container.disk.write.bytes"), Sum("container.disk.write.bytes"), BytesPerSecond, colorWritten),
 	}
 }
 

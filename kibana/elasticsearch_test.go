@@ -346,11 +346,11 @@ func checkValues(t *testing.T, s server, byID map[string]*kibana.Panel) {
 	first("G1-lost", "Documents lost", 7.0)
 	first("G3", "Documents of its agent", 6.0)
 
-	// An interval of documents each, none of them cut off by the time range.
+	// Three intervals of documents each, none of them cut off by the time range.
 	for _, id := range []string{"A3", "A4", "B1", "C3"} {
 		tables := s.tables(t, byID[id])
-		if n := len(tables[0].Rows); n != intervals {
-			t.Errorf("%s has %d buckets of time, want %d", id, n, intervals)
+		if n := len(tables[0].Rows); n != intervals/3 {
+			t.Errorf("%s has %d buckets of time, want %d", id, n, intervals/3)
 		}
 		for row := range tables[0].Rows {
 			switch id {

@@ -18,8 +18,7 @@ const (
 )
 
 // format returns Lens' description of how a number of the unit is shown, nil for None.
-// scaled tells that Lens divides by time itself, and then writes "/s" behind the number.
-func (u Unit) format(scaled bool) any {
+func (u Unit) format() any {
 	id, decimals, suffix := "number", 0, ""
 	switch u {
 	case None:
@@ -42,7 +41,7 @@ func (u Unit) format(scaled bool) any {
 		decimals = 2
 	}
 	params := object{"decimals": decimals}
-	if suffix != "" && !scaled {
+	if suffix != "" {
 		params["suffix"] = suffix
 	}
 	return object{"id": id, "params": params}

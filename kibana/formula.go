@@ -13,8 +13,6 @@ func (v *Value) text() string {
 	case opAdd, opSubtract, opMultiply, opDivide:
 		sign := map[string]string{opAdd: " + ", opSubtract: " - ", opMultiply: " * ", opDivide: " / "}[v.op]
 		return v.parts[0].operand() + sign + v.parts[1].operand()
-	case opRate:
-		return opRate + "(" + v.parts[0].text() + ", unit='s')"
 	}
 	name := v.op
 	if v.isLast() {
@@ -58,7 +56,7 @@ func (c *columns) addFormula(id string, m *Metric) {
 		root = part.addColumn(part.math(root))
 	}
 	params := object{"formula": m.Value.text(), "isFormulaBroken": false}
-	if format := m.Unit.format(false); format != nil {
+	if format := m.Unit.format(); format != nil {
 		params["format"] = format
 	}
 	c.add(id, object{
@@ -91,14 +89,6 @@ func (p *partMaker) add(v *Value) any {
 	switch v.op {
 	case opNumber:
 		return v.number
-	case opRate:
-		inner := p.add(&v.parts[0])
-		return p.addColumn(object{
-			"label": p.label, "customLabel": true,
-			"operationType": opRate,
-			"dataType":      "number", "isBucketed": false, "scale": "ratio",
-			"params": object{"unit": "s"}, "references": []any{inner},
-		})
 	case opAdd, opSubtract, opMultiply, opDivide:
 		return object{
 			"type": "function", "name": v.op,

@@ -19,7 +19,7 @@ func TestFormula(t *testing.T) {
 	f(LastNumber("a"), "last_value(a, kql='a: *')")
 	f(Count().Of(Is("a", "it's")), `count(kql='a: "it\'s"')`)
 	f(Max("a").Lately("1m").Earlier("1h"), "max(a, reducedTimeRange='1m', shift='1h')")
-	f(PerSecond("a"), "normalize_by_unit(sum(a), unit='s')")
+	f(PerSecond("a"), "sum(a) / (unique_count(sample.slot) * average(sample.interval_seconds))")
 	f(Divide(Sum("a"), Multiply(UniqueCount("b"), Average("c"))), "sum(a) / (unique_count(b) * average(c))")
 	f(Subtract(Add(Sum("a"), Number(0.5)), Median("b")), "(sum(a) + 0.5) - median(b)")
 	f(Divide(Sum("a"), Count()).Of(Exists("b")), "sum(a, kql='b: *') / count(kql='b: *')")
@@ -28,13 +28,16 @@ func TestFormula(t *testing.T) {
 	l := Layer{id: "L", view: currentView(), Buckets: []Bucket{Time()}, Metrics: []Metric{
 		{Label: "M", Value: Divide(PerSecond("a"), Number(2)), Unit: Ratio},
 	}}
-	text, err := json.Marshal(l.state()["columns"].(object)["L-of0X2"])
+	text, err := json.Marshal(l.state()["columns"].(object)["L-of0X3"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	const want = `{"customLabel":true,"dataType":"number","isBucketed":false,"label":"Part of M","operationType":"math",` +
-		`"params":{"tinymathAst":{"args":["L-of0X1",2],"name":"divide","text":"normalize_by_unit(sum(a), unit='s') / 2","type":"function"}},` +
-		`"references":["L-of0X1"],"scale":"ratio"}`
+		`"params":{"tinymathAst":{"args":[{"args":["L-of0X0",{"args":["L-of0X1","L-of0X2"],"name":"multiply",` +
+		`"text":"unique_count(sample.slot) * average(sample.interval_seconds)","type":"function"}],"name":"divide",` +
+		`"text":"sum(a) / (unique_count(sample.slot) * average(sample.interval_seconds))","type":"function"},2],"name":"divide",` +
+		`"text":"(sum(a) / (unique_count(sample.slot) * average(sample.interval_seconds))) / 2","type":"function"}},` +
+		`"references":["L-of0X0","L-of0X1","L-of0X2"],"scale":"ratio"}`
 	if string(text) != want {
 		t.Errorf("the arithmetic is\n%s\nwant\n%s", text, want)
 	}

@@ -5,29 +5,41 @@ import (
 	"time"
 )
 
-// least is the shortest bucket of time that layers ask for, Lens' "minimum interval": the
-// agents' default shipping interval. A flow in a document is that of its whole interval;
-// with Kibana's own choice, one second for the last minute, it would be divided by a tenth
-// of its time. An agent that ships less often needs longer time ranges.
-const least = 10 * time.Second
+// targetBars is how many buckets Kibana aims at, unless its settings say otherwise.
+const targetBars = 50
 
-// maxBars is how many buckets Kibana makes at most, unless its settings say otherwise.
-const maxBars = 1000
+// pace is one of the intervals that Kibana finds fit for eyes: the one for all that want
+// at most as long as the bound for each bar.
+type pace struct{ bound, interval time.Duration }
 
 // day is one without changes of the clock.
 const day = 24 * time.Hour
 
-// paces are the intervals that Kibana finds fit for eyes, from the least on.
-var paces = [...]time.Duration{
-	least, 30 * time.Second, time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
-	time.Hour, 3 * time.Hour, 12 * time.Hour, day, 7 * day, 30 * day,
+// paces has Kibana's intervals, the shortest first.
+var paces = [...]pace{
+	{500 * time.Millisecond, 100 * time.Millisecond},
+	{5 * time.Second, time.Second},
+	{7500 * time.Millisecond, 5 * time.Second},
+	{15 * time.Second, 10 * time.Second},
+	{45 * time.Second, 30 * time.Second},
+	{3 * time.Minute, time.Minute},
+	{9 * time.Minute, 5 * time.Minute},
+	{20 * time.Minute, 10 * time.Minute},
+	{45 * time.Minute, 30 * time.Minute},
+	{2 * time.Hour, time.Hour},
+	{6 * time.Hour, 3 * time.Hour},
+	{day, 12 * time.Hour},
+	{7 * day, day},
+	{21 * day, 7 * day},
+	{365 * day, 30 * day},
 }
 
 // interval returns the length of the buckets that Kibana makes of a time range.
 func interval(length time.Duration) time.Duration {
+	wanted := length / targetBars
 	for _, p := range paces {
-		if length <= maxBars*p {
-			return p
+		if wanted < p.bound {
+			return p.interval
 		}
 	}
 	return 365 * day
@@ -35,6 +47,9 @@ func interval(length time.Duration) time.Duration {
 
 // intervalText returns the interval in Elasticsearch's words.
 func intervalText(d time.Duration) string {
+	if d < time.Second {
+		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+	}
 	return strconv.FormatInt(int64(d/time.Second), 10) + "s"
 }
 

@@ -84,16 +84,6 @@ type Limits struct{ Warning, Alarm float64 }
 func (l *Layer) bucketID(n int) string { return l.id + "-by" + strconv.Itoa(n) }
 func (l *Layer) metricID(n int) string { return l.id + "-of" + strconv.Itoa(n) }
 
-// timeBucket returns the number of the bucket that is of time, -1 where there is none.
-func (l *Layer) timeBucket() int {
-	for i := range l.Buckets {
-		if l.Buckets[i].isTime() {
-			return i
-		}
-	}
-	return -1
-}
-
 // shift returns by how much earlier some metric of the layer is, "" where none is.
 func (l *Layer) shift() string {
 	for i := range l.Metrics {

@@ -17,12 +17,10 @@ type Search struct {
 // Searches returns one search for each layer, over the time range and, as dashboards do
 // with what is chosen in their controls, over documents that all filters fit.
 //
-// They are as Kibana would send them, but for three things. What Kibana asks for the marks
-// of a chart and, once it has an answer, for the group of all others isn't among them. A value of
-// the newest document is asked for by top_hits instead of top_metrics, which
-// Elasticsearch's basic modules don't have; the answer is the same. And each outermost aggregation carries the time
-// range and the interval as its meta, which Elasticsearch repeats in the answer and Table
-// reads.
+// They are as Kibana would send them, but for two things. What Kibana asks for the marks of a
+// chart and, once it has an answer, for the group of all others isn't among them. And a value
+// of the newest document is asked for by top_hits instead of top_metrics, which
+// Elasticsearch's basic modules don't have; the answer is the same.
 func (p *Panel) Searches(from, to time.Time, filters ...Query) []Search {
 	if p.Chart == nil {
 		return nil
@@ -97,9 +95,6 @@ func (p *plan) search(where Query, within span, filters []Query) object {
 	} else {
 		conditions = append(conditions, within.query(p.layer.view.timeField))
 	}
-	for _, aggregation := range aggregations {
-		aggregation.(object)["meta"] = p.meta(within)
-	}
 	return object{
 		"size": 0, "track_total_hits": false, "_source": object{"excludes": []string{}},
 		"query": object{"bool": object{"must": []any{}, "filter": conditions, "should": []any{}, "must_not": []any{}}},
@@ -113,15 +108,6 @@ const (
 	nowKey    = "now"
 	beforeKey = "before"
 )
-
-// meta is what Table needs to know of the search.
-func (p *plan) meta(within span) object {
-	meta := object{"from": within.from.UnixMilli(), "to": within.to.UnixMilli()}
-	if p.layer.timeBucket() >= 0 {
-		meta["interval"] = interval(within.to.Sub(within.from)).Milliseconds()
-	}
-	return meta
-}
 
 // nest returns the aggregations from the n-th bucket inwards.
 func (p *plan) nest(n int, within span) object {

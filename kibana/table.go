@@ -72,9 +72,7 @@ type node = map[string]json.RawMessage
 // tabler makes the rows of a table.
 type tabler struct {
 	*plan
-	from, to time.Time
-	interval time.Duration // of the buckets of time
-	rows     [][]any
+	rows [][]any
 }
 
 func (p *plan) table(answer []byte) (Table, error) {
@@ -104,9 +102,6 @@ func (p *plan) table(answer []byte) (Table, error) {
 		return table, errors.New("an answer without aggregations")
 	}
 	t := tabler{plan: p}
-	if err := t.readMeta(decoded.Aggregations); err != nil {
-		return table, err
-	}
 	before := node{}
 	if p.layer.shift() != "" {
 		var split struct{ Buckets map[string]node }
@@ -120,25 +115,6 @@ func (p *plan) table(answer []byte) (Table, error) {
 	}
 	table.Rows = t.rows
 	return table, nil
-}
-
-// readMeta takes what the search has said of itself.
-func (t *tabler) readMeta(aggregations node) error {
-	for name, raw := range aggregations {
-		var a struct {
-			Meta *struct{ From, To, Interval int64 }
-		}
-		if err := json.Unmarshal(raw, &a); err != nil {
-			return fmt.Errorf("aggregation %s: %w", name, err)
-		}
-		if a.Meta == nil {
-			return fmt.Errorf("aggregation %s is none of a panel's search", name)
-		}
-		t.from, t.to = time.UnixMilli(a.Meta.From), time.UnixMilli(a.Meta.To)
-		t.interval = time.Duration(a.Meta.Interval) * time.Millisecond
-		return nil
-	}
-	return errors.New("an answer without aggregations")
 }
 
 // walk makes the rows of a bucket of the answer, whose own keys are the first cells.
@@ -180,10 +156,7 @@ func (b *Bucket) key(raw json.RawMessage) (any, error) {
 
 // row makes the row of an innermost bucket.
 func (t *tabler) row(bucket, before node, keys []any) error {
-	e := evaluation{tabler: t, bucket: bucket, before: before, seconds: t.to.Sub(t.from).Seconds()}
-	if i := t.layer.timeBucket(); i >= 0 {
-		e.seconds = t.covered(keys[i].(time.Time)).Seconds()
-	}
+	e := evaluation{tabler: t, bucket: bucket, before: before}
 	row := keys
 	for i := range t.layer.Metrics {
 		cell, err := e.value(&t.layer.Metrics[i].Value)
@@ -196,25 +169,12 @@ func (t *tabler) row(bucket, before node, keys []any) error {
 	return nil
 }
 
-// covered returns how much of a bucket of time lies in the time range.
-func (t *tabler) covered(start time.Time) time.Duration {
-	end := start.Add(t.interval)
-	if start.Before(t.from) {
-		start = t.from
-	}
-	if end.After(t.to) {
-		end = t.to
-	}
-	return end.Sub(start)
-}
-
 // evaluation computes the values of one bucket. It meets the aggregations in the order in
 // which the plan has numbered them.
 type evaluation struct {
 	*tabler
 	bucket, before node
-	seconds        float64 // length of the bucket
-	next           int     // number of the next aggregation
+	next           int // number of the next aggregation
 }
 
 // value returns a value, nil where there is none.
@@ -222,12 +182,6 @@ func (e *evaluation) value(v *Value) (any, error) {
 	switch v.op {
 	case opNumber:
 		return v.number, nil
-	case opRate:
-		x, err := e.value(&v.parts[0])
-		if x == nil || err != nil {
-			return nil, err
-		}
-		return finite(x.(float64) / e.seconds), nil
 	case opAdd, opSubtract, opMultiply, opDivide:
 		a, err := e.value(&v.parts[0])
 		if err != nil {

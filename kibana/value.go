@@ -33,7 +33,6 @@ const (
 	opSubtract = "subtract"
 	opMultiply = "multiply"
 	opDivide   = "divide"
-	opRate     = "normalize_by_unit"
 )
 
 // Sum is the sum of a field.
@@ -97,15 +96,11 @@ func Multiply(a, b Value) Value { return Value{op: opMultiply, parts: []Value{a,
 // Divide is a / b; absent where that is no number.
 func Divide(a, b Value) Value { return Value{op: opDivide, parts: []Value{a, b}} }
 
-// PerSecond is a flow in each second of a bucket of time: the sum of the field by the
-// bucket's length.
+// PerSecond is a flow in each second in which there were documents: all documents of an
+// interval count as one. Lens' own division by the length of a bucket of time would double
+// what is shown where Kibana's buckets are half as long as the documents' interval, and
+// show a fall at the end of each chart, where documents are still on their way.
 func PerSecond(field string) Value {
-	return Value{op: opRate, parts: []Value{Sum(field)}}
-}
-
-// Pace is a flow in each second in which there were documents, where there are no buckets
-// of time: all documents of an interval count as one.
-func Pace(field string) Value {
 	return Divide(Sum(field), Multiply(UniqueCount("sample.slot"), Average("sample.interval_seconds")))
 }
 
@@ -156,7 +151,7 @@ func (v Value) each(f func(*Value)) Value {
 // isAggregation tells whether Elasticsearch computes v.
 func (v *Value) isAggregation() bool {
 	switch v.op {
-	case opNumber, opAdd, opSubtract, opMultiply, opDivide, opRate:
+	case opNumber, opAdd, opSubtract, opMultiply, opDivide:
 		return false
 	}
 	return true

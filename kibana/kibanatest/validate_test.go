@@ -198,10 +198,10 @@ func TestValidateRefuses(t *testing.T) {
 		b.column(cpu, second, "A3-2-of1")["params"].(object)["formula"] = "sum(host.cpu.cores)"
 	})
 	f("needs buckets of time", func(b *board) {
-		c := b.column(cpu, first, "A3-1-by0")
-		c["operationType"], c["params"] = "terms", object{
-			"size": 1, "orderDirection": "asc", "orderBy": object{"type": "alphabetical"}, "otherBucket": false, "missingBucket": false,
-		}
+		c := b.column("A5-cpu", "A5-cpu-1", "A5-cpu-1-of0X2")
+		delete(c, "sourceField")
+		c["operationType"], c["params"] = "normalize_by_unit", object{"unit": "s"}
+		c["references"] = []any{"A5-cpu-1-of0X0"}
 	})
 	f("doesn't go with buckets of time", func(b *board) { b.column(cpu, second, "A3-2-of1X0")["reducedTimeRange"] = "1m" })
 	f("lack orderAgg", func(b *board) { delete(b.column("A5-cpu", "A5-cpu-1", "A5-cpu-1-by0")["params"].(object), "orderAgg") })
@@ -266,7 +266,7 @@ func TestValidateFieldsRefuses(t *testing.T) {
 	all("keyword", "event.dataset", "container.id", "swarm.stack", "swarm.service.name", "host.name", "container.image.name")
 	all("long", "host.cpu.cores", "sample.slot")
 	all("boolean", "sample.ended")
-	all("double", "container.cpu.core_seconds", "host.cpu.core_seconds")
+	all("double", "container.cpu.core_seconds", "host.cpu.core_seconds", "sample.interval_seconds")
 	f := func(want string, change func(b *board)) {
 		t.Helper()
 		err := kibanatest.ValidateFields(onlyPanel(t, "A3", change), fields)
