@@ -4,17 +4,23 @@ VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
 GO ?= $(shell .ci/go)
 LAB = $(GO) run ./test/lab/cmd/lab
 
-.PHONY: build demo demo-down test unit faults soak bench lint fuzz generate
+.PHONY: build demo demo-host demo-down test unit faults soak bench lint fuzz generate
 
 # The agent, static, in bin/.
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/agent ./cmd/agent
 
-# From a clean clone to documents of real containers in a real Elasticsearch.
-demo: build
-	$(GO) run ./test/lab/cmd/demo up
+# From a clean clone to documents of a Swarm in a real Elasticsearch: deploy/create_cluster.sh,
+# where there is no Docker engine on one of its own. NODES is the number of workers.
+NODES ?= 4
+demo:
+	$(GO) run ./test/lab/cmd/demo up -nodes $(NODES)
 
-# Removes what demo made, and nothing else.
+# The same of the containers of this machine, with the agent as a process.
+demo-host: build
+	$(GO) run ./test/lab/cmd/demo host
+
+# Removes what demo and demo-host made, and nothing else.
 demo-down:
 	$(GO) run ./test/lab/cmd/demo down
 

@@ -144,9 +144,9 @@ func newAuthority(t testing.TB, name string) *authority {
 	return &authority{key, cert, der}
 }
 
-// issue returns the certificate of a server on 127.0.0.1 that ends at that time, and its
-// key, in PEM.
-func (a *authority) issue(t testing.TB, end time.Time) (certificate, key []byte) {
+// issue returns the certificate of a server on 127.0.0.1 and further addresses that ends at
+// that time, and its key, in PEM.
+func (a *authority) issue(t testing.TB, end time.Time, addresses ...net.IP) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 	if err != nil {
@@ -155,7 +155,7 @@ func (a *authority) issue(t testing.TB, end time.Time) (certificate, key []byte)
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "elasticsearch"},
 		NotBefore: time.Now().Add(-12 * time.Hour), NotAfter: end,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: append(addresses, net.IPv4(127, 0, 0, 1)), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(crand.Reader, c, a.cert, private.Public(), a.key)
 	if err != nil {

@@ -75,7 +75,7 @@ func StartEngine(ctx context.Context, args ...string) (e *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, e.keepImage(ctx, BusyboxImage, busybox().tag(), []File{{Name: "/", Source: box}}, `CMD ["/bin/sh"]`)
+	return e, e.keepImage(ctx, BusyboxImage, busybox().tag(), []File{{Name: "/", Source: box}}, busyboxCommand)
 }
 
 // EngineFor is [Need] and [StartEngine] for a test, which ends the engine with

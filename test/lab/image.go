@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 )
 
 // BusyboxImage is an image with busybox in /bin, in every [Engine]. Debian's
 // static build of it crashes in `wget -T`.
 const BusyboxImage = labImages + "busybox"
+
+// busyboxCommand is a change of [BusyboxImage].
+const busyboxCommand = `CMD ["/bin/sh"]`
 
 // labImages starts the names of images that an engine keeps for the next run.
 const labImages = "lab/"
@@ -25,16 +29,19 @@ func (e *Engine) Import(ctx context.Context, image string, files []File, changes
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(writeTar(w, files)) }()
 	defer r.Close()
-	return e.importTar(ctx, image, r, changes)
+	return importTar(ctx, e.command, image, r, changes)
 }
 
+// dockerCommand makes a command of the docker client, for one engine.
+type dockerCommand func(ctx context.Context, args ...string) *exec.Cmd
+
 // importTar makes an image of a root file system in a tar archive.
-func (e *Engine) importTar(ctx context.Context, image string, rootfs io.Reader, changes []string) error {
+func importTar(ctx context.Context, docker dockerCommand, image string, rootfs io.Reader, changes []string) error {
 	args := []string{"import"}
 	for _, c := range changes {
 		args = append(args, "--change", c)
 	}
-	cmd := e.command(ctx, append(args, "-", image)...)
+	cmd := docker(ctx, append(args, "-", image)...)
 	cmd.Stdin = rootfs
 	if _, err := output(cmd); err != nil {
 		return fmt.Errorf("image %s: %w", image, err)
@@ -61,7 +68,7 @@ func (e *Engine) keepImageTar(ctx context.Context, image, recipe, archive string
 		return err
 	}
 	defer f.Close()
-	return e.importTar(ctx, image, f, append(changes, "LABEL "+recipeLabel+"="+recipe))
+	return importTar(ctx, e.command, image, f, append(changes, "LABEL "+recipeLabel+"="+recipe))
 }
 
 func (e *Engine) hasImage(ctx context.Context, image, recipe string) bool {

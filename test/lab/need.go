@@ -24,6 +24,7 @@ const (
 	Prometheus                 // StartPrometheus
 	PodmanPart                 // StartPodman
 	ContainerdPart             // StartContainerd; includes PodmanPart
+	Images                     // ImportImage, Engine.KeepElasticsearchImage
 	numParts
 )
 
@@ -37,7 +38,7 @@ func Parts() []Part {
 }
 
 func (p Part) String() string {
-	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "prometheus", "podman", "containerd"}[p]
+	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "prometheus", "podman", "containerd", "images"}[p]
 }
 
 // tool is a command and the Debian packages that have it; the first of them
@@ -64,6 +65,12 @@ func (p Part) tools() []tool {
 		return []tool{
 			{"java", []string{"default-jre-headless"}},
 			{"mvn", []string{"maven"}},
+		}
+	case Images:
+		return []tool{
+			{"mmdebstrap", []string{"mmdebstrap"}},
+			{"mvn", []string{"maven"}},
+			{"dpkg-deb", []string{"dpkg"}},
 		}
 	case Initramfs:
 		return []tool{
@@ -92,7 +99,7 @@ func (p Part) tools() []tool {
 // needsRoot tells whether the part works for root only.
 func (p Part) needsRoot() bool {
 	switch p {
-	case Docker, Nodes, Systemd, PodmanPart, ContainerdPart:
+	case Docker, Nodes, Systemd, PodmanPart, ContainerdPart, Images:
 		return true
 	}
 	return false
@@ -165,6 +172,8 @@ func Prepare(ctx context.Context, parts ...Part) error {
 			for _, v := range ElasticsearchVersions() {
 				wanted = append(wanted, elasticsearchHome(v))
 			}
+		case Images:
+			wanted = append(wanted, busybox(), Trixie.rootfs(), elasticsearchHome(Elasticsearch8), elasticsearchRootfs())
 		case Initramfs:
 			wanted = append(wanted, busybox(), kernel())
 		case Systemd:

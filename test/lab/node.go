@@ -70,7 +70,7 @@ func (e *Engine) StartNodes(ctx context.Context, configs ...NodeConfig) ([]*Node
 	ctx, cancel := context.WithTimeout(ctx, nodeStart)
 	defer cancel()
 	for _, c := range configs {
-		if err := e.nodeImage(ctx, c.Suite); err != nil {
+		if _, err := e.KeepNodeImage(ctx, c.Suite); err != nil {
 			return nil, err
 		}
 	}
@@ -84,16 +84,20 @@ func (e *Engine) StartNodes(ctx context.Context, configs ...NodeConfig) ([]*Node
 	return nodes, errors.Join(errs...)
 }
 
-// nodeImage makes the image of a suite's nodes, unless the engine has it.
-func (e *Engine) nodeImage(ctx context.Context, s Suite) error {
+// KeepNodeImage makes the image of a suite's nodes, unless the engine has it, and returns its
+// name.
+func (e *Engine) KeepNodeImage(ctx context.Context, s Suite) (image string, err error) {
 	rootfs := s.rootfs()
 	archive, err := rootfs.get(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	// overlay2 can't lie on overlay2, so the engine's data gets a volume.
-	return e.keepImageTar(ctx, s.image(), rootfs.tag(), archive, "VOLUME /var/lib/docker")
+	return s.image(), e.keepImageTar(ctx, s.image(), rootfs.tag(), archive, nodeVolume)
 }
+
+// nodeVolume is a change of a node's image: overlay2 can't lie on overlay2, so the engine's
+// data gets a volume.
+const nodeVolume = "VOLUME /var/lib/docker"
 
 func (s Suite) image() string { return labImages + "node-" + string(s) }
 

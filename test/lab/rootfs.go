@@ -27,6 +27,9 @@ func (s Suite) rootfs() artefact {
 	if s != Bookworm {
 		include += ",docker-cli"
 	}
+	if s == Sid {
+		include += ",docker-compose" // version 2, a plugin of docker
+	}
 	args := []string{
 		"--mode=root", "--format=tar", "--variant=minbase", "--quiet",
 		"--include=" + include,

@@ -1,18 +1,20 @@
-// Command demo shows the main job on one machine, from nothing: containers that do
-// something, the agent, and Elasticsearch.
+// Command demo shows what this repository is for on one machine, from nothing: containers
+// that do something, agents, and Elasticsearch.
 //
-//	demo up      start all of it and print what Elasticsearch knows
-//	demo down    remove all of it
+//	demo up [-nodes 4]   a Swarm whose nodes are containers, made by deploy/create_cluster.sh,
+//	                     and a table of what Elasticsearch knows
+//	demo host            the same of this machine, without a Swarm of several nodes
+//	demo down            remove all of it
 //
-// It uses the Docker engine that answers on this machine, or else starts Debian's, with
-// data of its own and as a Swarm of one node. Elasticsearch is an image where a registry
-// answers, and else the server from Maven Central. What it starts lives in a background
-// process (demo serve), which removes it again when it ends.
+// It uses the Docker engine that answers on this machine, or else starts Debian's, with data
+// of its own and no way to a registry. What it starts itself lives in a background process
+// (demo engine, demo serve), which removes it again when it ends.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -37,27 +39,40 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) != 1 {
-		return errors.New("usage: demo up, or demo down")
+	if len(args) == 0 {
+		return errors.New("usage: demo up, demo host, or demo down")
 	}
-	files, err := openFiles()
+	cluster, err := openFiles("cluster")
+	if err != nil {
+		return err
+	}
+	host, err := openFiles("host")
 	if err != nil {
 		return err
 	}
 	switch args[0] {
 	case "up":
-		return up(ctx, files)
+		flags := flag.NewFlagSet("demo up", flag.ContinueOnError)
+		nodes := flags.Int("nodes", 4, "number of workers beside the manager")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return clusterUp(ctx, cluster, *nodes)
+	case "host":
+		return hostUp(ctx, host)
 	case "down":
-		return down(ctx, files)
+		return errors.Join(clusterDown(ctx, cluster), host.end(ctx))
+	case "engine":
+		return background(ctx, cluster, serveEngine)
 	case "serve":
-		return serve(ctx, files)
+		return background(ctx, host, serve)
 	}
-	return fmt.Errorf("there is no %q: demo up, or demo down", args[0])
+	return fmt.Errorf("there is no %q: demo up, demo host, or demo down", args[0])
 }
 
-// up starts the background process unless it is there, waits until documents have come,
+// hostUp starts the background process unless it is there, waits until documents have come,
 // and prints them.
-func up(ctx context.Context, f files) error {
+func hostUp(ctx context.Context, f files) error {
 	running, err := f.running()
 	if err != nil {
 		return err
@@ -66,7 +81,7 @@ func up(ctx context.Context, f files) error {
 		if err := prepare(ctx); err != nil {
 			return err
 		}
-		if err := f.launch(); err != nil {
+		if err := f.launch("serve"); err != nil {
 			return err
 		}
 	}
@@ -74,11 +89,15 @@ func up(ctx context.Context, f files) error {
 	if err != nil {
 		return err
 	}
-	return show(ctx, os.Stdout, st)
+	if err := show(ctx, os.Stdout, st); err != nil {
+		return err
+	}
+	lookAt(os.Stdout, st)
+	return nil
 }
 
-// launch starts the background process.
-func (f files) launch() error {
+// launch starts the background process, which is a command of this program.
+func (f files) launch(command string) error {
 	os.Remove(f.state)
 	log, err := os.Create(f.log)
 	if err != nil {
@@ -94,7 +113,7 @@ func (f files) launch() error {
 	if err := copyFile(kept, self); err != nil {
 		return err
 	}
-	cmd := exec.Command(kept, "serve")
+	cmd := exec.Command(kept, command)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -107,13 +126,10 @@ func (f files) launch() error {
 	return nil
 }
 
-// down ends the background process, which removes what it made.
-func down(ctx context.Context, f files) error {
+// end ends the background process, which removes what it made.
+func (f files) end(ctx context.Context) error {
 	running, err := f.running()
 	if err != nil || !running {
-		if err == nil {
-			fmt.Println("no demo is running")
-		}
 		return err
 	}
 	text, err := os.ReadFile(f.pid)
@@ -129,7 +145,7 @@ func down(ctx context.Context, f files) error {
 	}
 	for range 60 {
 		if running, err := f.running(); err != nil || !running {
-			fmt.Println("the demo is gone")
+			fmt.Println("the background process of the demo is gone, with all that it had started")
 			return errors.Join(err, os.RemoveAll(f.dir))
 		}
 		select {

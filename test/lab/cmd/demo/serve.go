@@ -21,18 +21,24 @@ import (
 // failed begins the last line of a background process that could not start everything.
 const failed = "failed: "
 
-// serve starts everything, says so, and waits for a signal to remove it.
-func serve(ctx context.Context, f files) (err error) {
+// background holds the lock of the files while a background process does its work.
+func background(ctx context.Context, f files, work func(context.Context, files) error) error {
 	lock := flock.New(f.lock)
 	if free, err := lock.TryLock(); err != nil || !free {
 		return errors.Join(err, errors.New("another demo runs"))
 	}
 	defer lock.Unlock()
+	err := work(ctx, f)
+	if err != nil {
+		fmt.Println(failed + err.Error())
+	}
+	return err
+}
+
+// serve starts everything, says so, and waits for a signal to remove it.
+func serve(ctx context.Context, f files) (err error) {
 	var undo []func() error
 	defer func() {
-		if err != nil {
-			fmt.Println(failed + err.Error())
-		}
 		for i := len(undo) - 1; i >= 0; i-- {
 			if e := undo[i](); e != nil {
 				fmt.Println("not removed:", e)

@@ -67,6 +67,11 @@ func show(ctx context.Context, w io.Writer, st *state) error {
 	}
 	out.Flush()
 
+	return nil
+}
+
+// lookAt prints the addresses.
+func lookAt(w io.Writer, st *state) {
 	fmt.Fprintf(w, "\nLook at it:\n  the containers    %s/docker/   %s/api/v1.3/docker/   %s/metrics\n", st.Agent, st.Agent, st.Agent)
 	fmt.Fprintf(w, "  the agent         %s/healthz?details   %s/validate/\n", st.Agent, st.Agent)
 	fmt.Fprintf(w, "  the documents     %s/cadvisor/_search?sort=@timestamp:desc&pretty\n", st.Elasticsearch)
@@ -74,7 +79,6 @@ func show(ctx context.Context, w io.Writer, st *state) error {
 		fmt.Fprintf(w, "  Kibana            %s (a minute after its start)\n", st.Kibana)
 	}
 	fmt.Fprintln(w, "\n`make demo-down` removes all of it.")
-	return nil
 }
 
 // ours returns how many of the documents are of containers that the demo started.

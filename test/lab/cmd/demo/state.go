@@ -11,12 +11,13 @@ import (
 // files are where the background process and those who ask for it meet.
 type files struct{ dir, lock, pid, log, state string }
 
-func openFiles() (files, error) {
+// openFiles returns those of one of the background processes.
+func openFiles(name string) (files, error) {
 	cache, err := lab.CacheDir()
 	if err != nil {
 		return files{}, err
 	}
-	dir := filepath.Join(cache, "demo")
+	dir := filepath.Join(cache, "demo-"+name)
 	return files{
 		dir:   dir,
 		lock:  filepath.Join(dir, "lock"),
@@ -28,10 +29,11 @@ func openFiles() (files, error) {
 
 // state is what runs, once all of it does.
 type state struct {
-	// Engine says in words which engine it is, and Containers how many containers
-	// were started there.
-	Engine     string
-	Containers int
+	// Engine says in words which engine it is, Host is the value of DOCKER_HOST for it, and
+	// Address where ports that it publishes are; the last two are of an engine that the demo
+	// started. Containers is how many containers were started there.
+	Engine, Host, Address string
+	Containers            int
 	// Elasticsearch and Agent are URLs; Kibana is one where there is a Kibana.
 	Elasticsearch, Agent, Kibana string
 }

@@ -3,6 +3,9 @@
 //
 //	lab install [PART…]        install the Debian packages that the parts need
 //	lab prepare [PART…]        and make all that is slow to make, once
+//	lab image KIND NAME [CHANGE…]
+//	                           give the engine of DOCKER_HOST an image that needs no
+//	                           registry: node, elasticsearch, busybox
 //	lab engine COMMAND…        run COMMAND with a Docker engine of its own
 //	lab swarm [-n 3] [-suite bookworm] COMMAND…
 //	                           … with a Swarm; docker speaks to its manager
@@ -11,8 +14,8 @@
 //
 // Without COMMAND it is the user's shell. Parts end with the command; they can
 // be nested: `lab engine lab es sh`. The parts are docker, nodes,
-// elasticsearch, initramfs, systemd, prometheus, podman, containerd; without any,
-// all are meant.
+// elasticsearch, initramfs, systemd, prometheus, podman, containerd, images; without
+// any, all are meant.
 package main
 
 import (
@@ -47,7 +50,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("which command? install, prepare, engine, swarm, es; see `go doc ./test/lab/cmd/lab`")
+		return errors.New("which command? install, prepare, image, engine, swarm, es; see `go doc ./test/lab/cmd/lab`")
 	}
 	name, args := args[0], args[1:]
 	switch name {
@@ -60,6 +63,8 @@ func run(ctx context.Context, args []string) error {
 			return lab.Install(ctx, parts...)
 		}
 		return lab.Prepare(ctx, parts...)
+	case "image":
+		return importImage(ctx, args)
 	case "engine":
 		return withEngine(ctx, args)
 	case "swarm":
@@ -67,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 	case "es":
 		return withElasticsearch(ctx, args)
 	}
-	return fmt.Errorf("no command %q: install, prepare, engine, swarm, es", name)
+	return fmt.Errorf("no command %q: install, prepare, image, engine, swarm, es", name)
 }
 
 // parseParts returns the parts with the given names, or all.
@@ -87,6 +92,16 @@ next:
 		return nil, fmt.Errorf("no part %q: %v", name, lab.Parts())
 	}
 	return parts, nil
+}
+
+func importImage(ctx context.Context, args []string) error {
+	if len(args) < 2 {
+		return fmt.Errorf("usage: lab image KIND NAME [CHANGE…], of the kinds %s", strings.Join(lab.ImageKinds(), ", "))
+	}
+	if err := lab.Install(ctx, lab.Images); err != nil {
+		return err
+	}
+	return lab.ImportImage(ctx, args[0], args[1], args[2:]...)
 }
 
 func withEngine(ctx context.Context, args []string) (err error) {

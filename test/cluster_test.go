@@ -1,0 +1,215 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
+)
+
+// deploy/create_cluster.sh makes a Swarm of three nodes in an engine that has only their
+// images, mends it, leaves it alone where nothing is to be done, and removes it.
+
+// clusterMaker runs the script on an engine.
+type clusterMaker struct {
+	engine  *lab.Engine
+	environ []string
+}
+
+const clusterScript = "../deploy/create_cluster.sh"
+
+func (m clusterMaker) run(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), clusterScript, args...)
+	cmd.Env = append(os.Environ(), m.environ...)
+	began := time.Now()
+	out, err := cmd.CombinedOutput()
+	t.Logf("create_cluster.sh %s took %.1f s: %v\n%s", strings.Join(args, " "), time.Since(began).Seconds(), err, out)
+	return string(out), err
+}
+
+func (m clusterMaker) must(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := m.run(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// there lists all that the engine has, but for the lab's own images.
+func (m clusterMaker) there(t testing.TB) (things []string) {
+	t.Helper()
+	for kind, args := range map[string][]string{
+		"container": {"ps", "--all", "--format", "{{.Names}} {{.ID}}"},
+		"volume":    {"volume", "ls", "--format", "{{.Name}}"},
+		"network":   {"network", "ls", "--format", "{{.Name}} {{.ID}}"},
+		"image":     {"image", "ls", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"},
+	} {
+		for line := range strings.Lines(docker(t, m.engine, args...)) {
+			things = append(things, kind+" "+strings.TrimSpace(line))
+		}
+	}
+	slices.Sort(things)
+	return things
+}
+
+func TestCreateCluster(t *testing.T) {
+	lab.Need(t, lab.Nodes, lab.Images)
+	e := lab.EngineFor(t)
+	node, err := e.KeepNodeImage(t.Context(), lab.Trixie)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.KeepElasticsearchImage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := clusterMaker{e, []string{"DOCKER_HOST=" + e.Host(), "NODE_IMAGE=" + node, "ELASTICSEARCH_IMAGE=" + lab.ElasticsearchImage, "DEMO_IMAGE=" + lab.BusyboxImage,
+		"ES_JAVA_OPTS=-Xms512m -Xmx512m -XX:TieredStopAtLevel=1"}}
+
+	// What belongs to others, one of them on the port of the agent's page.
+	docker(t, e, "network", "create", "stranger")
+	docker(t, e, "volume", "create", "stranger")
+	docker(t, e, "tag", lab.BusyboxImage, "stranger:latest")
+	docker(t, e, "run", "--detach", "--name", "stranger", "--network", "stranger", "--volume", "stranger:/data",
+		"--publish", e.Addr().String()+":8080:80", "stranger", "sleep", "1000000")
+	before := m.there(t)
+
+	up := []string{"up", "--offline", "--nodes", "2", "--no-kibana", "--listen", e.Addr().String(), "--timeout", "240"}
+	t.Run("Up", func(t *testing.T) {
+		out := m.must(t, up...)
+		if !strings.Contains(out, "Port 8080 of "+e.Addr().String()+" is taken") {
+			t.Error("it didn't say that port 8080 is taken")
+		}
+		checkCluster(t, out)
+	})
+	t.Run("Mend", func(t *testing.T) {
+		docker(t, e, "rm", "--force", "--volumes", "swarmgauge-node3")
+		docker(t, e, "stop", "--time", "1", "swarmgauge-node2")
+		checkCluster(t, m.must(t, up...))
+		nodes := docker(t, e, "exec", "swarmgauge-node1", "docker", "node", "ls", "--format", "{{.Hostname}} {{.Status}}")
+		words := strings.Fields(nodes)
+		slices.Sort(words)
+		if got := strings.Join(words, " "); got != "Ready Ready Ready node1 node2 node3" {
+			t.Errorf("nodes of the Swarm: %s", nodes)
+		}
+	})
+	t.Run("Again", func(t *testing.T) {
+		tasks := func() string {
+			return docker(t, e, "exec", "swarmgauge-node1", "docker", "service", "ps", "--filter", "desired-state=running", "--quiet",
+				"gauge_agent", "gauge_elasticsearch", "demo_web", "demo_cache")
+		}
+		made, running := m.there(t), tasks()
+		checkCluster(t, m.must(t, up...))
+		if now := m.there(t); !slices.Equal(now, made) {
+			t.Errorf("the engine has\n%s\nand had\n%s", strings.Join(now, "\n"), strings.Join(made, "\n"))
+		}
+		if now := tasks(); now != running {
+			t.Errorf("tasks are\n%s\nand were\n%s", now, running)
+		}
+	})
+	t.Run("Destroy", func(t *testing.T) {
+		m.must(t, "destroy")
+		if after := m.there(t); !slices.Equal(after, before) {
+			t.Errorf("the engine has\n%s\nand had\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+		}
+		if out := m.must(t, "destroy"); !strings.Contains(out, "There is no cluster") {
+			t.Error("it didn't say that there is nothing")
+		}
+	})
+	t.Run("Refused", func(t *testing.T) { m.testRefused(t) })
+}
+
+// checkCluster looks at what the script says of a cluster that works.
+func checkCluster(t testing.TB, said string) {
+	t.Helper()
+	pages := regexp.MustCompile(`node\d, \w+: the agent's pages at (http://\S+),`).FindAllStringSubmatch(said, -1)
+	search := regexp.MustCompile(`Elasticsearch: (http://[^/]+)`).FindStringSubmatch(said)
+	if len(pages) != 3 || search == nil {
+		t.Fatalf("%d pages of agents, Elasticsearch at %v", len(pages), search)
+	}
+	for _, page := range pages {
+		if text := fetch(t, page[1]); !strings.Contains(text, "demo_visitor") {
+			t.Errorf("%s doesn't show a container of each node:\n%s", page[1], text)
+		}
+	}
+	for _, of := range []string{"host.name:node1", "host.name:node2", "host.name:node3", "swarm.service.name:demo_web"} {
+		waitFor(t, time.Minute, "documents with "+of, func() error {
+			text := fetch(t, search[1]+"/cadvisor/_count?q="+url.QueryEscape(of+" AND event.dataset:swarmgauge.container"))
+			var answer struct{ Count int }
+			if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Count == 0 {
+				return fmt.Errorf("%s (%v)", text, err)
+			}
+			return nil
+		})
+	}
+}
+
+func fetch(t testing.TB, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %s (%v)", url, response.Status, text, err)
+	}
+	return string(text)
+}
+
+// testRefused asks for what can't be. Each refusal is one line that says what to do, and
+// leaves nothing behind.
+func (m clusterMaker) testRefused(t *testing.T) {
+	before := m.there(t)
+	f := func(want string, m clusterMaker, args ...string) {
+		t.Helper()
+		out, err := m.run(t, args...)
+		last := out[strings.LastIndex(strings.TrimSuffix(out, "\n"), "\n")+1:]
+		if err == nil || !strings.HasPrefix(last, "create_cluster: ") || !strings.Contains(last, want) {
+			t.Errorf("%v: %v, with the last line %q, want %q in it", args, err, last, want)
+		}
+	}
+	with := func(environ ...string) clusterMaker {
+		return clusterMaker{m.engine, append(slices.Clone(m.environ), environ...)}
+	}
+	f("--help lists all options", m, "--node", "2")
+	f("--nodes takes a number", m, "--nodes", "many")
+	f("--nodes needs a value", m, "--nodes")
+	f("SWARMGAUGE_ES_HOST has to name the one to use", m, "--no-elasticsearch")
+	f("take fewer nodes", m, "--nodes", "9999")
+	f("no Docker engine answers at unix:///nowhere/docker.sock: start it", with("DOCKER_HOST=unix:///nowhere/docker.sock"))
+	f("the engine has no image nothing/such, and it can't be pulled", with("NODE_IMAGE=nothing/such"), "--offline")
+
+	tools := t.TempDir()
+	for _, tool := range []string{"sh", "dirname", "date", "cat", "rm", "mktemp"} {
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(tools, tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f("the command docker is missing: install Docker", with("PATH="+tools))
+
+	docker(t, m.engine, "create", "--name", "swarmgauge-node1", lab.BusyboxImage)
+	f("there is a container swarmgauge-node1 that isn't this script's", m, "--offline", "--nodes", "1", "--no-kibana")
+	docker(t, m.engine, "rm", "swarmgauge-node1")
+	m.must(t, "destroy") // the network, and the agent's image
+	if after := m.there(t); !slices.Equal(after, before) {
+		t.Errorf("the engine has\n%s\nand had\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+}
