@@ -27,7 +27,7 @@ demo-down:
 # Every test. As root on Debian it installs what they need.
 test: lint
 	@missing=; \
-	for tool in strace:strace mkfs.ext4:e2fsprogs cpio:cpio curl:curl ps:procps du:coreutils "cc:gcc libc6-dev"; do \
+	for tool in strace:strace shellcheck:shellcheck mkfs.ext4:e2fsprogs cpio:cpio curl:curl ps:procps du:coreutils "cc:gcc libc6-dev"; do \
 		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool#*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then :; \

@@ -251,7 +251,7 @@ node_entry='
 set -e
 while read -r _ _ _ _ target _; do
 	case $target in
-	/sys | /sys/fs/cgroup | /sys/fs/cgroup/* | /proc/sys) mount -o remount,bind,rw "$target" ;;
+	/sys | /sys/fs/cgroup | /sys/fs/cgroup/* | /proc/sys) [ -w "$target" ] || mount -o remount,bind,rw "$target" ;;
 	esac
 done < /proc/self/mountinfo
 if [ "$1" = yes ]; then

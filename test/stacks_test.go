@@ -57,7 +57,7 @@ services:
 	w.exec(t, w.nodes[0], "sh", deployFolder+"/make_secrets.sh")
 	secure := w.stack("secure", "swarm-global.yml", "security.yml", "no-ipvs.yml", w.file(t, "secure.yml", `
 services:
-  kibana: {command: [sleep, "1000000"], healthcheck: {test: [CMD, "true"]}}
+  kibana: {command: [sleep, "1000000"]}
 `))
 	for name, content := range map[string]string{"swarmgauge_api_key": apiKey, "swarmgauge_ca": certificatePEM(w.authority.der)} {
 		if err := w.nodes[0].WriteFile(t.Context(), deployFolder+"/"+name, strings.NewReader(content)); err != nil {
@@ -305,6 +305,9 @@ func (s *deployment) checkNewest(t testing.TB) {
 			t.Errorf("%s: the newest docker has no service %s:\n%s", s.name, service, merged)
 			continue
 		}
+		if test := deployed.Spec.TaskTemplate.ContainerSpec.Healthcheck.Test; len(test) == 0 || strings.Contains(strings.Join(test[1:], " "), "CMD") {
+			t.Errorf("%s: the health check of %s is %q", s.name, service, test)
+		}
 		for _, secret := range deployed.Spec.TaskTemplate.ContainerSpec.Secrets {
 			name := strings.TrimPrefix(secret.SecretName, s.name+"_")
 			if !strings.Contains(section, "source: "+name) {
@@ -372,15 +375,19 @@ func (s *deployment) service(t testing.TB, name string) serviceSpec {
 	return specs[0]
 }
 
-// container returns the id of a service's container on a node, once it is healthy (or runs,
-// where nobody asks whether it is).
-func (s *deployment) container(t testing.TB, n *lab.Node, service string) (id string) {
+// healthy returns the id of a service's container on a node, once that is healthy.
+func (s *deployment) healthy(t testing.TB, n *lab.Node, service string) string {
 	t.Helper()
-	awaitSlowly(t, 4*time.Minute, "a healthy container of "+s.name+"_"+service+" on "+n.Name(), func() error {
+	return s.container(t, n, service, "(healthy)")
+}
+
+// container returns the id of a service's container on a node, once docker ps shows this status.
+func (s *deployment) container(t testing.TB, n *lab.Node, service, want string) (id string) {
+	t.Helper()
+	awaitSlowly(t, 4*time.Minute, "a container of "+s.name+"_"+service+" on "+n.Name(), func() error {
 		found := docker(t, n, "ps", "--no-trunc", "--filter", "label=com.docker.swarm.service.name="+s.name+"_"+service, "--format", "{{.ID}} {{.Status}}")
-		var status string
-		id, status, _ = strings.Cut(found, " ")
-		if !strings.HasPrefix(status, "Up") || strings.Contains(status, "starting") || strings.Contains(status, "unhealthy") {
+		id, _, _ = strings.Cut(found, " ")
+		if !strings.Contains(found, want) {
 			return fmt.Errorf("%q", found)
 		}
 		return nil
@@ -445,10 +452,10 @@ const (
 )
 
 func (w *stacks) testWhole(t *testing.T, s *deployment) {
-	es := s.container(t, w.nodes[0], "elasticsearch")
+	es := s.healthy(t, w.nodes[0], "elasticsearch")
 	for _, n := range w.nodes {
 		awaitInside(t, w.nodes[0], es, "host.name:"+n.Name()+" AND event.dataset:swarmgauge.container", plainCount)
-		s.container(t, n, "agent")
+		s.healthy(t, n, "agent")
 	}
 	for service, limit := range map[string]int64{"agent": 128 << 20, "elasticsearch": 2 << 30, "kibana": 2 << 30} {
 		task := s.service(t, service).Spec.TaskTemplate
@@ -478,10 +485,10 @@ func (w *stacks) testSocket(t *testing.T, s *deployment) {
 	if err := s.deploy(t); err != nil {
 		t.Fatal(err)
 	}
-	es := s.container(t, w.nodes[0], "elasticsearch")
+	es := s.healthy(t, w.nodes[0], "elasticsearch")
 	for _, n := range w.nodes {
 		awaitSlowly(t, time.Minute, "the agent with the socket on "+n.Name(), func() error {
-			id := s.container(t, n, "agent")
+			id := s.healthy(t, n, "agent")
 			if mounts, err := n.Docker(t.Context(), "inspect", "--format", "{{json .Mounts}}", id); err != nil || !strings.Contains(mounts, "/var/run/docker.sock") {
 				return fmt.Errorf("%s (%v)", mounts, err)
 			}
@@ -496,7 +503,7 @@ func (w *stacks) testSocket(t *testing.T, s *deployment) {
 func (w *stacks) testSecurity(t *testing.T, s *deployment) {
 	manager := w.nodes[0]
 	secret := func(name string) string { return w.exec(t, manager, "cat", deployFolder+"/secrets/"+name) }
-	es := s.container(t, manager, "elasticsearch")
+	es := s.healthy(t, manager, "elasticsearch")
 	as := func(user, password string) []string { return []string{"-k", "-u", user + ":" + password} }
 	admin := as("admin", secret("admin_password"))
 	for _, n := range w.nodes {
@@ -538,7 +545,7 @@ func (w *stacks) testSecurity(t *testing.T, s *deployment) {
 	}
 
 	// Kibana's place, where a container sleeps instead.
-	place := s.container(t, manager, "kibana")
+	place := s.container(t, manager, "kibana", "Up")
 	config := docker(t, manager, "exec", place, "cat", "/usr/share/kibana/config/kibana.yml")
 	for _, want := range []string{
 		"elasticsearch.password: \"" + secret("kibana_password") + "\"\n",
