@@ -90,7 +90,7 @@ check_engine() {
 	if ! said=$(docker version --format '{{.Server.Version}}' 2>&1); then
 		case $said in
 		*"permission denied"*) die "you may not use the Docker engine: run this as root (sudo $0), or become a member of the group docker" ;;
-		*) die "no Docker engine answers at ${DOCKER_HOST:-the usual socket}: start it (sudo systemctl start docker), or name another one in DOCKER_HOST. Docker says: $said" ;;
+		*) die "no Docker engine answers at ${DOCKER_HOST:-the usual socket}: start it (sudo systemctl start docker), or name another one in DOCKER_HOST. Docker says: $(echo "$said" | tr '\n' ' ')" ;;
 		esac
 	fi
 }
@@ -126,7 +126,9 @@ destroy() {
 		# shellcheck disable=SC2086 # lists of words
 		docker $kind rm $options $ids >/dev/null
 		# shellcheck disable=SC2086
-		removed="$removed $(echo $ids | wc -w) ${kind}s,"
+		number=$(echo $ids | wc -w)
+		[ "$number" = 1 ] || kind=${kind}s
+		removed="$removed $number $kind,"
 	done
 	if [ -z "$removed" ]; then
 		echo "There is no cluster to remove."

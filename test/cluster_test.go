@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -170,8 +171,7 @@ func fetch(t testing.TB, url string) string {
 	return string(text)
 }
 
-// testRefused asks for what can't be. Each refusal is one line that says what to do, and
-// leaves nothing behind.
+// testRefused asks for what can't be. Each refusal ends with one line that says what to do.
 func (m clusterMaker) testRefused(t *testing.T) {
 	before := m.there(t)
 	f := func(want string, m clusterMaker, args ...string) {
@@ -204,6 +204,23 @@ func (m clusterMaker) testRefused(t *testing.T) {
 		}
 	}
 	f("the command docker is missing: install Docker", with("PATH="+tools))
+
+	// As somebody who may not use the engine, and maybe not read this checkout.
+	script, err := os.ReadFile(clusterScript)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(tools, "create_cluster.sh")
+	if err := os.WriteFile(copied, script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), copied)
+	cmd.Dir = tools
+	cmd.Env = append(os.Environ(), append(m.environ, "TMPDIR=/tmp")...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.HasPrefix(string(out), "create_cluster: you may not use the Docker engine: run this as root") {
+		t.Errorf("without the right to use the engine: %v, %s", err, out)
+	}
 
 	docker(t, m.engine, "create", "--name", "swarmgauge-node1", lab.BusyboxImage)
 	f("there is a container swarmgauge-node1 that isn't this script's", m, "--offline", "--nodes", "1", "--no-kibana")

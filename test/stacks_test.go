@@ -532,10 +532,10 @@ func (w *stacks) testSecurity(t *testing.T, s *deployment) {
 
 	// Secrets are in no description of a container.
 	described := docker(t, manager, "inspect", es)
-	processes := docker(t, manager, "top", es, "-eo", "args")
+	processes := docker(t, manager, "exec", es, "sh", "-c", "cat /proc/[0-9]*/cmdline")
 	for _, name := range []string{"admin_password", "kibana_password", "swarmgauge_password"} {
 		if strings.Contains(described+processes, secret(name)) {
-			t.Errorf("%s can be read in docker inspect or docker top", name)
+			t.Errorf("%s can be read in docker inspect, or in the arguments of a process", name)
 		}
 	}
 	for _, of := range s.service(t, "elasticsearch").Spec.TaskTemplate.ContainerSpec.Secrets {
