@@ -170,10 +170,13 @@ build_agent() {
 	built=swarmgauge-cluster/agent
 	version=$(git -C "$repo" describe --tags --dirty --always 2>/dev/null || true)
 	if [ "$offline" = no ]; then
-		say "Building the agent's image"
-		docker build --quiet --label $label=image --build-arg "VERSION=$version" --tag $built "$repo" >/dev/null ||
-			die "the agent's image could not be built: see above; without a registry, use --offline"
-	else
+		say "Building the agent's image (minutes at the first time)"
+		if ! docker build --quiet --label $label=image --build-arg "VERSION=$version" --tag $built "$repo" >/dev/null; then
+			say "It can't be built in Docker; from here on, no registry is asked."
+			offline=yes
+		fi
+	fi
+	if [ "$offline" = yes ]; then
 		say "Building the agent with Go"
 		go=$("$repo/.ci/go")
 		command -v make >/dev/null || die "the command make is missing; on Debian: apt-get install make"
@@ -296,8 +299,8 @@ node_state() {
 	echo "${found:-none node}"
 }
 
-# start_node brings node $1 into being: 0 is the manager's number. The manager's ports are
-# those that people know, unless somebody has them; the other nodes' agents get free ones.
+# start_node brings node $1 into being. The ports of the manager, which is number 1, are those
+# that people know, unless somebody has them; the other nodes' agents get free ones.
 start_node() {
 	node=$(node_name "$1")
 	state=$(node_state "$1")

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -210,12 +211,9 @@ func (m clusterMaker) testRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	copied := filepath.Join(tools, "create_cluster.sh")
-	if err := os.WriteFile(copied, script, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), copied)
-	cmd.Dir = tools
+	cmd := exec.CommandContext(t.Context(), "sh", "-s")
+	cmd.Stdin = bytes.NewReader(script)
+	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), append(m.environ, "TMPDIR=/tmp")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.HasPrefix(string(out), "create_cluster: you may not use the Docker engine: run this as root") {
