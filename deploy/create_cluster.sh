@@ -319,7 +319,7 @@ start_node() {
 		;;
 	esac
 	number=$1
-	set -- --detach --name "$node" --hostname "node$number" --network $network --label $label=node \
+	set -- --detach --name "$node" --hostname "node$number" --network $network --ip "$(address_of "$1")" --label $label=node \
 		--volume "$node:/var/lib/docker" --entrypoint sh
 	if [ "$privileged" = yes ]; then
 		set -- "$@" --privileged
@@ -393,25 +393,40 @@ for_nodes() {
 	[ -z "$failed" ] || die "stopped. Run it again to go on from here, or remove what there is: $0 destroy"
 }
 
+subnet() { docker network inspect --format '{{(index .IPAM.Config 0).Subnet}}' $network; }
+
+# make_network makes the network of the nodes. Docker gives fixed addresses only in a network
+# whose addresses somebody has chosen; so it chooses them itself, and is told the same.
+make_network() {
+	if docker network inspect $network >/dev/null 2>&1; then
+		case $(docker network inspect --format '{{index .Labels "'$label'"}}' $network) in
+		network) return ;;
+		*) die "there is a network $network that isn't this script's: remove it" ;;
+		esac
+	fi
+	docker network create --label $label=network $network >/dev/null
+	chosen=$(subnet)
+	docker network rm $network >/dev/null
+	docker network create --label $label=network --subnet "$chosen" $network >/dev/null
+}
+
+# address_of prints the address of node $1, which it keeps: in a Swarm, one that comes back
+# with the address of another is taken for that.
+address_of() { echo "$(subnet | sed 's,[0-9]*/.*,,')$((10 + $1))"; }
+
 make_nodes() {
-	docker network inspect $network >/dev/null 2>&1 || docker network create --label $label=network $network >/dev/null
-	case $(docker network inspect --format '{{index .Labels "'$label'"}}' $network) in
-	network) ;;
-	*) die "there is a network $network that isn't this script's: remove it" ;;
-	esac
+	[ "$workers" -le 200 ] || die "there is room for 200 workers, not for $workers"
+	make_network
 	more=$((workers + 2))
 	case $(node_state $more) in
 	none*) ;;
 	*) say "There are more nodes than --nodes asks for; they stay. \"destroy\" removes all." ;;
 	esac
 	say "Starting a manager and $workers workers"
-	# The manager first: after a restart of the machine it has its old address then.
-	start_node 1
-	for_nodes workers start_node
+	for_nodes all start_node
 	for_nodes all await_engine
 }
 
-address_of() { docker container inspect --format "{{(index .NetworkSettings.Networks \"$network\").IPAddress}}" "$(node_name "$1")"; }
 swarm_of() { in_node "$1" docker info --format '{{.Swarm.LocalNodeState}}'; }
 
 join_worker() {
