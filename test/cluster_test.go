@@ -20,7 +20,7 @@ import (
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
-// deploy/create_cluster.sh makes a Swarm of three nodes in an engine that has only their
+// deploy/create_cluster.sh, with the fake Kibana in place of Kibana, makes a Swarm of three nodes in an engine that has only their
 // images, mends it, leaves it alone where nothing is to be done, and removes it.
 
 // clusterMaker runs the script on an engine.
@@ -77,7 +77,8 @@ func TestCreateCluster(t *testing.T) {
 	if err := e.KeepElasticsearchImage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m := clusterMaker{e, []string{"DOCKER_HOST=" + e.Host(), "NODE_IMAGE=" + node, "ELASTICSEARCH_IMAGE=" + lab.ElasticsearchImage, "DEMO_IMAGE=" + lab.BusyboxImage,
+	buildKibanaImage(t, e)
+	m := clusterMaker{e, []string{"DOCKER_HOST=" + e.Host(), "NODE_IMAGE=" + node, "ELASTICSEARCH_IMAGE=" + lab.ElasticsearchImage, "DEMO_IMAGE=" + lab.BusyboxImage, "KIBANA_IMAGE=" + kibanaImage,
 		"ES_JAVA_OPTS=-Xms512m -Xmx512m -XX:TieredStopAtLevel=1"}}
 
 	// What belongs to others, one of them on the port of the agent's page.
@@ -88,7 +89,7 @@ func TestCreateCluster(t *testing.T) {
 		"--publish", e.Addr().String()+":8080:80", "stranger", "sleep", "1000000")
 	before := m.there(t)
 
-	up := []string{"up", "--offline", "--nodes", "2", "--no-kibana", "--listen", e.Addr().String(), "--timeout", "240"}
+	up := []string{"up", "--offline", "--nodes", "2", "--listen", e.Addr().String(), "--timeout", "240"}
 	t.Run("Up", func(t *testing.T) {
 		out := m.must(t, up...)
 		if !strings.Contains(out, "Port 8080 of "+e.Addr().String()+" is taken") {
@@ -138,9 +139,11 @@ func checkCluster(t testing.TB, said string) {
 	t.Helper()
 	pages := regexp.MustCompile(`node\d, \w+: the agent's pages at (http://\S+),`).FindAllStringSubmatch(said, -1)
 	search := regexp.MustCompile(`Elasticsearch: (http://[^/]+)`).FindStringSubmatch(said)
-	if len(pages) != 3 || search == nil {
-		t.Fatalf("%d pages of agents, Elasticsearch at %v", len(pages), search)
+	kibana := regexp.MustCompile(`Kibana: +(http://[^/]+)`).FindStringSubmatch(said)
+	if len(pages) != 3 || search == nil || kibana == nil {
+		t.Fatalf("%d pages of agents, Elasticsearch at %v, Kibana at %v", len(pages), search, kibana)
 	}
+	waitFor(t, 2*time.Minute, "the dashboards", func() error { return checkSetUp(t, kibana[1]) })
 	for _, page := range pages {
 		if text := fetch(t, page[1]); !strings.Contains(text, "demo_visitor") {
 			t.Errorf("%s doesn't show a container of each node:\n%s", page[1], text)

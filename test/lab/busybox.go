@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// Busybox returns a folder that is a root file system with a static busybox, for images.
+func Busybox(ctx context.Context) (dir string, err error) { return busybox().get(ctx) }
+
 // busybox is a folder with a static busybox, a link to it per applet in bin,
 // and a tmp. It comes from Debian's package without installing that, as it
 // would replace the dynamic busybox that many machines have.
