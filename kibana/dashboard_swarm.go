@@ -94,10 +94,10 @@ func swarmCPU() *Panel {
 	return panel("A3", "CPU: how much of the Swarm is used?", "CPU time of all containers and of all nodes, and the CPUs that there are. Nodes are left out while a service or an image is chosen.",
 		Any(containers(), Dataset("node")), &XY{Left: "Cores", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
-				{Label: "Used by containers", Value: PerSecond("container.cpu.core_seconds"), Unit: Cores, Color: colorCPU},
+				{Label: "Used by containers", Value: TotalPerSecond("container.cpu.core_seconds"), Unit: Cores, Color: colorCPU},
 			}},
 			{Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
-				{Label: "Used by nodes in all", Value: PerSecond("host.cpu.core_seconds"), Unit: Cores, Color: colorBad},
+				{Label: "Used by nodes in all", Value: TotalPerSecond("host.cpu.core_seconds"), Unit: Cores, Color: colorBad},
 				{Label: "CPUs", Value: Total("host.cpu.cores"), Unit: Cores, Color: colorCapacity},
 			}},
 		}})

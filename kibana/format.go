@@ -26,7 +26,7 @@ func (u Unit) format() any {
 	case EachSecond:
 		decimals, suffix = 1, "/s"
 	case Cores:
-		decimals, suffix = 2, " cores"
+		decimals, suffix = 3, " cores"
 	case Bytes:
 		id, decimals = "bytes", 1
 	case BytesPerSecond:

@@ -104,6 +104,14 @@ func PerSecond(field string) Value {
 	return Divide(Sum(field), Multiply(UniqueCount("sample.slot"), Average("sample.interval_seconds")))
 }
 
+// TotalPerSecond is PerSecond where something lives always, as in a Swarm as a whole. The last
+// document of what ended is of an interval that others aren't finished with, so that a bucket
+// of time may have it without them: intervals that only it has don't count.
+func TotalPerSecond(field string) Value {
+	seconds := Multiply(UniqueCount("sample.slot"), Average("sample.interval_seconds"))
+	return Divide(Sum(field), seconds.Of(alive()))
+}
+
 // Total is the total of a gauge over everything that has a document of its own in each
 // interval. What has ended counts no longer: its last document comes before the others' of
 // the same interval, so that a bucket of time may have it without them.
