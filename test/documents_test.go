@@ -244,11 +244,13 @@ type inspected struct {
 	Image        string
 	RestartCount float64
 	State        struct {
-		Status    string
-		ExitCode  int
-		StartedAt time.Time
-		Pid       int
-		Health    *struct{ Status string }
+		Status     string
+		ExitCode   int
+		StartedAt  time.Time
+		FinishedAt time.Time
+		OOMKilled  bool
+		Pid        int
+		Health     *struct{ Status string }
 	}
 	Config struct {
 		Image  string

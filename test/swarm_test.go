@@ -76,6 +76,7 @@ services:
 
 // swarm is the Swarm under test. Its first node is the manager.
 type swarm struct {
+	engine  *lab.Engine // of which the nodes are containers
 	nodes   []*lab.Node
 	targets []*swarmTarget
 	tasks   map[string]task // all that ever ran, by id
@@ -101,7 +102,9 @@ const esAlias = "cadvisor"
 
 func TestSwarm(t *testing.T) {
 	lab.Need(t, lab.Nodes, lab.Elasticsearch)
-	w := startSwarm(t)
+	w := startSwarm(t, lab.ElasticsearchVersions(), lab.ContainerdStore)
+	w.deployAgents(t)
+	w.await(t, "gauge")
 
 	w.deploy(t, "shop", nil, shop)
 	t.Run("Deploy", func(t *testing.T) {
@@ -141,17 +144,18 @@ func TestSwarm(t *testing.T) {
 	}
 }
 
-// startSwarm starts everything and deploys the agents.
-func startSwarm(t *testing.T) *swarm {
+// startSwarm starts a server of each version, and three nodes that have the agent's image.
+// The third one's engine gets these further arguments.
+func startSwarm(t *testing.T, versions []string, args ...string) *swarm {
 	t.Helper()
 	ctx := t.Context()
 	e := lab.EngineFor(t)
-	w := &swarm{tasks: map[string]task{}}
+	w := &swarm{engine: e, tasks: map[string]task{}}
 
-	servers := make([]*lab.ElasticsearchServer, len(lab.ElasticsearchVersions()))
+	servers := make([]*lab.ElasticsearchServer, len(versions))
 	errs := make([]error, len(servers)+1)
 	var starting sync.WaitGroup
-	for i, version := range lab.ElasticsearchVersions() {
+	for i, version := range versions {
 		starting.Go(func() {
 			servers[i], errs[i] = lab.StartElasticsearch(ctx, lab.ElasticsearchConfig{Version: version, Addr: e.Gateway()})
 		})
@@ -161,7 +165,7 @@ func startSwarm(t *testing.T) *swarm {
 		w.nodes, err = e.StartNodes(ctx,
 			lab.NodeConfig{Name: "node1", Suite: lab.Bookworm},
 			lab.NodeConfig{Name: "node2", Suite: lab.Trixie},
-			lab.NodeConfig{Name: "node3", Suite: lab.Sid, Args: []string{lab.ContainerdStore}},
+			lab.NodeConfig{Name: "node3", Suite: lab.Sid, Args: args},
 		)
 		if err == nil {
 			err = lab.Swarm(ctx, w.nodes...)
@@ -193,6 +197,13 @@ func startSwarm(t *testing.T) *swarm {
 			t.Fatal(err)
 		}
 	}
+	return w
+}
+
+// deployAgents deploys the stack file of this repository for each Elasticsearch, with these
+// further files over it.
+func (w *swarm) deployAgents(t *testing.T, overrides ...string) {
+	t.Helper()
 	stack, err := os.ReadFile("../deploy/swarm-global.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -202,15 +213,13 @@ func startSwarm(t *testing.T) *swarm {
 		if g.socket {
 			files = append(files, withSocket)
 		}
-		w.deploy(t, g.stack, []string{"SWARMGAUGE_IMAGE=" + agentImage, "SWARMGAUGE_ES_HOST=" + g.URL()}, files...)
+		w.deploy(t, g.stack, []string{"SWARMGAUGE_IMAGE=" + agentImage, "SWARMGAUGE_ES_HOST=" + g.URL()}, append(files, overrides...)...)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.logAgents(t)
 		}
 	})
-	w.await(t, "gauge")
-	return w
 }
 
 // finalStage returns the lines of the Dockerfile that say how its image is run.
