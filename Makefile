@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
 GO ?= $(shell .ci/go)
 LAB = $(GO) run ./test/lab/cmd/lab
 
-.PHONY: build demo demo-host demo-down test unit faults soak bench lint fuzz generate
+.PHONY: build demo demo-host demo-down test unit faults soak bench lint fuzz generate pictures
 
 # The agent, static, in bin/.
 build:
@@ -80,6 +80,15 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime 10s $$package || exit 1; \
 		done; \
 	done
+
+# Pictures of the dashboards from a Swarm that runs for ten minutes. Takes Node.js with npm,
+# Debian's chromium, pngquant and fonts-inter, and what `make test` takes.
+PICTURES = $(CURDIR)/test/pictures
+pictures:
+	$(LAB) prepare nodes elasticsearch
+	cd $(PICTURES) && npm ci --no-audit --no-fund
+	SWARMGAUGE_PICTURES=$(PICTURES)/answers.json $(GO) test -count=1 -timeout 30m -v -run '^TestDashboards$$' ./test
+	cd $(PICTURES) && node draw.mjs answers.json ../../docs/pictures
 
 # METRICS.md, docs/configuration.md, docs/reliability.md, the fates in docs/operations.md and
 # deploy/kibana from the tables and the dashboards in Go.
