@@ -60,7 +60,7 @@ func runQueue() *Panel {
 }
 
 func whoUsesNode() *Panel {
-	return panel("C2", "Who uses the CPU?", "The ten containers that used the most, and all others together.",
+	return panel("C2", "Who uses the CPU?", "The ten containers that used the most, and all others together. One that lived for a part of a bucket shows what it used while it lived.",
 		containers(), &XY{Left: "Cores", Layers: []*Layer{{
 			Series:  Areas,
 			Buckets: []Bucket{Top("Container", 10, "container.name", Sum("container.cpu.core_seconds")).AndOthers(), Time()},

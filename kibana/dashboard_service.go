@@ -73,7 +73,7 @@ func replicaCPU() *Panel {
 	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread. Flags are deployments.",
 		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Cores of one replica", Right: "Cores of all", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
-				{Label: "All replicas", Value: PerSecond(used), Unit: Cores, Color: colorCapacity, Right: true},
+				{Label: "All replicas", Value: TotalPerSecond(used), Unit: Cores, Color: colorCapacity, Right: true},
 				{Label: "Busiest replica", Value: ofOne(Max(used)), Unit: Cores, Color: colorBad},
 				{Label: "Median replica", Value: ofOne(Median(used)), Unit: Cores, Color: colorCPU},
 			},
@@ -97,8 +97,8 @@ func traffic(id string) *Panel {
 	return panel(id, "What goes over the network?", "Bytes that containers received and sent. A container that shares another one's network has none of its own.",
 		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
-				{Label: "Received", Value: PerSecond("container.network.ingress.bytes"), Unit: BytesPerSecond, Color: colorReceived},
-				{Label: "Sent", Value: PerSecond("container.network.egress.bytes"), Unit: BytesPerSecond, Color: colorSent},
+				{Label: "Received", Value: TotalPerSecond("container.network.ingress.bytes"), Unit: BytesPerSecond, Color: colorReceived},
+				{Label: "Sent", Value: TotalPerSecond("container.network.egress.bytes"), Unit: BytesPerSecond, Color: colorSent},
 			},
 		}}})
 }
@@ -107,8 +107,8 @@ func diskTraffic(id string) *Panel {
 	return panel(id, "What goes to and from disks?", "Bytes that containers read from and wrote to devices; what the page cache served isn't among them.",
 		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
-				{Label: "Read", Value: PerSecond("container.disk.read.bytes"), Unit: BytesPerSecond, Color: colorRead},
-				{Label: "Written", Value: PerSecond("container.disk.write.bytes"), Unit: BytesPerSecond, Color: colorWritten},
+				{Label: "Read", Value: TotalPerSecond("container.disk.read.bytes"), Unit: BytesPerSecond, Color: colorRead},
+				{Label: "Written", Value: TotalPerSecond("container.disk.write.bytes"), Unit: BytesPerSecond, Color: colorWritten},
 			},
 		}}})
 }

@@ -3,6 +3,7 @@ package shipper
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
 )
@@ -15,6 +16,11 @@ const (
 	limitUsageBelow  = 0.80 // of its CPU limit, so little that the limit isn't why it waits
 	memoryLimitAbove = 0.90 // working set of the memory limit
 )
+
+// settled is how long after its start a container has the limits that it will have: a
+// runtime makes the cgroup first, and the loop reads them again when it has heard of the
+// start.
+const settled = 10 * time.Second
 
 // containerVerdict is one thing that is wrong with a container.
 type containerVerdict uint8
@@ -39,8 +45,8 @@ var containerVerdicts = [numVerdicts]struct{ word, when string }{
 	verdictMemoryPressure:  {"memory_pressure", fmt.Sprintf("All of it waits for memory: `container.pressure.memory.full_seconds` > %v of the interval.", stalledAbove)},
 	verdictIOPressure:      {"io_pressure", fmt.Sprintf("All of it waits for disks: `container.pressure.io.full_seconds` > %v of the interval.", stalledAbove)},
 	verdictMemoryNearLimit: {"memory_near_limit", fmt.Sprintf("It may be killed soon: `container.memory.limit_usage` > %v.", memoryLimitAbove)},
-	verdictNoCPULimit:      {"no_cpu_limit", "It may take all CPUs from others; of containers of a runtime."},
-	verdictNoMemoryLimit:   {"no_memory_limit", "It may take all memory from others; of containers of a runtime."},
+	verdictNoCPULimit:      {"no_cpu_limit", "It may take all CPUs from others; of containers of a runtime, from ten seconds after their start on."},
+	verdictNoMemoryLimit:   {"no_memory_limit", "It may take all memory from others; the same."},
 }
 
 // evidence is what verdicts are made of. What isn't known is NaN, which is neither above nor
@@ -64,15 +70,16 @@ func appendVerdicts(dst []byte, w *metric.Window, found *evidence) []byte {
 		_, ok := w.Last.Get(id)
 		return ok
 	}
-	runtime := w.Container.Runtime != ""
+	c := w.Container
+	limited := c.Runtime != "" && (c.Started.IsZero() || w.Last.Time-c.Started.UnixNano() >= int64(settled))
 	given := [numVerdicts]bool{
 		verdictThrottled:       found.throttled > throttledAbove,
 		verdictCPUStarved:      stalled(metric.PressureCPUSome) && !(found.limitUsage >= limitUsageBelow) && !(found.throttled >= throttledBelow),
 		verdictMemoryPressure:  stalled(metric.PressureMemoryFull),
 		verdictIOPressure:      stalled(metric.PressureIOFull),
 		verdictMemoryNearLimit: found.memory > memoryLimitAbove,
-		verdictNoCPULimit:      runtime && read(metric.CPUPeriod) && !read(metric.CPUQuota),
-		verdictNoMemoryLimit:   runtime && read(metric.MemoryUsage) && !read(metric.MemoryLimit),
+		verdictNoCPULimit:      limited && read(metric.CPUPeriod) && !read(metric.CPUQuota),
+		verdictNoMemoryLimit:   limited && read(metric.MemoryUsage) && !read(metric.MemoryLimit),
 	}
 	head := len(dst)
 	for v, is := range given {

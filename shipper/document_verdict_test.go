@@ -3,6 +3,7 @@ package shipper
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
 )
@@ -78,6 +79,15 @@ func TestVerdicts(t *testing.T) {
 		forget(metric.CPUQuota, metric.MemoryLimit)(w)
 		w.Container.Runtime = ""
 	}, "")
+	// A runtime may not have written the limits of a container that it has just started.
+	f(func(w *metric.Window) {
+		forget(metric.CPUQuota)(w)
+		w.Container.Started = time.Unix(0, slotTime-10e9+1)
+	}, "")
+	f(func(w *metric.Window) {
+		forget(metric.CPUQuota)(w)
+		w.Container.Started = time.Unix(0, slotTime-10e9)
+	}, `["no_cpu_limit"]`)
 	// Without a CPU limit it starves as long as it waits.
 	f(func(w *metric.Window) {
 		forget(metric.CPUQuota)(w)
