@@ -145,9 +145,12 @@ func checkCluster(t testing.TB, said string) {
 	}
 	waitFor(t, 2*time.Minute, "the dashboards", func() error { return checkSetUp(t, kibana[1]) })
 	for _, page := range pages {
-		if text := fetch(t, page[1]); !strings.Contains(text, "demo_visitor") {
-			t.Errorf("%s doesn't show a container of each node:\n%s", page[1], text)
-		}
+		waitFor(t, time.Minute, "a container of each node", func() error { // a node that is mended gets its tasks now
+			if text := fetch(t, page[1]); !strings.Contains(text, "demo_visitor") {
+				return fmt.Errorf("%s shows\n%s", page[1], text)
+			}
+			return nil
+		})
 	}
 	for _, of := range []string{"host.name:node1", "host.name:node2", "host.name:node3", "swarm.service.name:demo_web"} {
 		waitFor(t, time.Minute, "documents with "+of, func() error {
