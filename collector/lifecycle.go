@@ -148,7 +148,7 @@ func (l *lifecycle) release(c *Collector) {
 	now := time.Now()
 	waiting := l.held[:0]
 	for _, h := range l.held {
-		ready := l.ready(c, &h.event)
+		ready := l.ready(c, &h.event) && !follows(waiting, &h)
 		if h.until.After(now) && (h.observed || !ready) {
 			waiting = append(waiting, h)
 			continue
@@ -184,6 +184,14 @@ func (l *lifecycle) release(c *Collector) {
 			delete(l.passed, at)
 		}
 	}
+}
+
+// follows tells whether an event of the runtime comes behind one of the same container that
+// waits: what was started again has ended before.
+func follows(waiting []held, h *held) bool {
+	return !h.observed && slices.ContainsFunc(waiting, func(before held) bool {
+		return !before.observed && before.event.ID == h.event.ID
+	})
 }
 
 // changed compares what was known of t with what is known now.

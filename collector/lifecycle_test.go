@@ -112,6 +112,28 @@ func TestShortContainerStartsAndDies(t *testing.T) {
 	}
 }
 
+// A start isn't told before the end that it follows, which waits for the container's last
+// numbers.
+func TestStartWaitsForTheEndBefore(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	b.runtime.set(metric.Container{ID: id("e"), Name: "db", State: "running"})
+	stop := b.start(t, id("e"), "sleep", "60")
+	b.tickUntil(t, "never named", func() bool { c := b.byID[id("e")]; return c != nil && c.identity.settled })
+	ended := time.Now()
+	b.runtime.events <- metric.Event{Time: ended, Action: metric.Die, ID: id("e"), ExitCode: 137}
+	b.runtime.events <- metric.Event{Time: ended.Add(time.Millisecond), Action: metric.Start, ID: id("e")}
+	for range 3 {
+		b.tick(t)
+		time.Sleep(interval)
+	}
+	stop()
+	b.tickUntil(t, "no two events", func() bool { return len(b.sink.events) > 1 })
+	if first, second := b.sink.events[0].Action, b.sink.events[1].Action; first != metric.Die || second != metric.Start {
+		t.Errorf("%s, then %s", first, second)
+	}
+}
+
 // An end that is written down before the cgroup has gone makes no second start of it.
 func TestEndIsKnownBeforeTheCgroupGoes(t *testing.T) {
 	b := newBench(t, nil)
