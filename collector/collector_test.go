@@ -391,6 +391,35 @@ func TestFoundRunningHasNoPast(t *testing.T) {
 	}
 }
 
+// In a PID namespace of its own the agent finds a container's process after a while. What the
+// interfaces of one that was found running have counted before is no flow.
+func TestFoundRunningHasNoPastOnTheNetwork(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Window = time.Hour })
+	b.self = -1
+	b.name(id("f"))
+	b.start(t, id("f"), "sleep", "60")
+	b.tick(t)
+	b.tick(t)
+	target := b.byID[id("f")]
+	pids, err := target.reader.AppendPids(nil)
+	if err != nil || len(pids) != 1 {
+		t.Fatalf("processes %v, %v", pids, err)
+	}
+	b.runtime.set(metric.Container{ID: id("f"), Name: "found", PID: pids[0]})
+	b.tickUntil(t, "the network is never read", func() bool { return target.netRead })
+	b.tick(t)
+	b.tick(t)
+	if target.cur.Rows(metric.PerInterface) == 0 {
+		t.Skip("This machine has no network interface: run it on one that has (go test ./collector)")
+	}
+	for row := range target.cur.Rows(metric.PerInterface) {
+		total, _ := target.cur.GetRow(metric.NetworkReceiveBytes, row)
+		if flow, ok := target.cur.Increase(&target.window.First, metric.NetworkReceiveBytes, row); !ok || flow > total/2 {
+			t.Errorf("%s: a flow of %d (%v) of %d bytes: the time before the agent came is in it", target.cur.Key(metric.PerInterface, row).Name, flow, ok, total)
+		}
+	}
+}
+
 func TestUnnamedContainerIsMeasuredWithTheReason(t *testing.T) {
 	b := newBench(t, nil)
 	b.start(t, id("c"), "sleep", "60")

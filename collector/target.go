@@ -131,12 +131,14 @@ func (c *Collector) read(t *target) (gone bool) {
 		t.prev.CopyFrom(t.cur)
 		t.window.First.CopyFrom(t.cur)
 	default:
-		// A device or interface that wasn't there a moment ago begins at zero.
-		for _, first := range [...]*metric.Sample{t.prev, &t.window.First} {
-			first.AddMissingRows(metric.PerDevice, t.cur)
-			if hadNet || t.begun {
-				first.AddMissingRows(metric.PerInterface, t.cur)
-			}
+		// A device or interface that wasn't there a moment ago begins at zero. Interfaces
+		// that were read for the first time a moment ago begin at what they had then.
+		t.prev.AddMissingRows(metric.PerDevice, t.cur)
+		if hadNet || t.begun {
+			t.prev.AddMissingRows(metric.PerInterface, t.cur)
+		}
+		for _, per := range [...]metric.Per{metric.PerDevice, metric.PerInterface} {
+			t.window.First.CopyMissingRows(per, t.prev)
 		}
 	}
 	t.history.add(t.cur)

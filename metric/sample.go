@@ -202,6 +202,19 @@ func (s *Sample) AddMissingRows(per Per, other *Sample) {
 	}
 }
 
+// CopyMissingRows gives s a copy of each row of per that other has and s has not.
+func (s *Sample) CopyMissingRows(per Per, other *Sample) {
+	of, width := &other.rows[per], per.Width()
+	for row := range of.keys {
+		if s.RowLike(other, per, row) >= 0 {
+			continue
+		}
+		added := s.AddRow(per, of.keys[row])
+		s.rows[per].read[added] = of.read[row]
+		copy(s.rows[per].values[added*width:(added+1)*width], of.values[row*width:])
+	}
+}
+
 // DropRows removes all rows of per.
 func (s *Sample) DropRows(per Per) {
 	m := &s.rows[per]
