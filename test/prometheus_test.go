@@ -64,7 +64,9 @@ func TestPrometheus(t *testing.T) {
 		if err != nil || len(warnings) > 0 {
 			t.Errorf("%s: Prometheus says %q, %v", name, warnings, err)
 		}
-		cores := one(t, server, `sum(rate(container_cpu_usage_seconds_total{name="shop-busy"}[30s]))`)
+		// The newest sample is of up to two seconds ago, and Prometheus' rate wouldn't go on to
+		// the end of a range that lies further away than one scrape.
+		cores := one(t, server, `sum(rate(container_cpu_usage_seconds_total{name="shop-busy"}[30s] offset 5s))`)
 		after, until, err := cgroupCPU(busy)
 		if err != nil {
 			t.Fatal(err)
