@@ -41,6 +41,13 @@ func verdictShare(verdict string) Value {
 	return Divide(Count().Of(Is("container.verdict", verdict)), Count())
 }
 
+// unlimited is the part of the documents whose verdict is that there is no limit, of those that
+// know: a container that has just started has neither the verdict nor, perhaps, its limit.
+func unlimited(verdict, limit string) Value {
+	without := Is("container.verdict", verdict)
+	return Divide(Count().Of(without), Count().Of(Any(without, Exists(limit))))
+}
+
 func starvedRows() *Panel {
 	waited := func(what string) Value {
 		return Divide(Sum("container.pressure."+what+"_seconds"), Sum("sample.interval_seconds"))
@@ -124,11 +131,11 @@ func limits() *Panel {
 			Metrics: []Metric{
 				{Label: "CPU limit", Value: LastNumber("container.cpu.limit_cores"), Unit: Cores},
 				{Label: "CPU used of it (p99)", Value: Percentile("container.cpu.limit_usage", 99), Unit: Ratio, Limits: Limits{0.8, 0.95}},
-				{Label: "No CPU limit", Value: verdictShare("no_cpu_limit"), Unit: Ratio, Limits: Limits{0.01, 0.5}},
+				{Label: "No CPU limit", Value: unlimited("no_cpu_limit", "container.cpu.limit_cores"), Unit: Ratio, Limits: Limits{0.01, 0.5}},
 				{Label: "CPU used (most)", Value: Max("container.cpu.peak_cores"), Unit: Cores},
 				{Label: "Memory limit", Value: LastNumber("container.memory.limit_bytes"), Unit: Bytes},
 				{Label: "Memory used of it (p99)", Value: Percentile("container.memory.limit_usage", 99), Unit: Ratio, Limits: Limits{0.8, 0.9}},
-				{Label: "No memory limit", Value: verdictShare("no_memory_limit"), Unit: Ratio, Limits: Limits{0.01, 0.5}},
+				{Label: "No memory limit", Value: unlimited("no_memory_limit", "container.memory.limit_bytes"), Unit: Ratio, Limits: Limits{0.01, 0.5}},
 				{Label: "Memory used (most)", Value: Max("container.memory.peak_working_set_bytes"), Unit: Bytes},
 			},
 		}}, toService).about("7d")
