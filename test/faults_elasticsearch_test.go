@@ -467,9 +467,9 @@ func TestD14AllRefused(t *testing.T) {
 	})
 	a := startAgent(t, options...)
 	degraded := a.heldWith(t, "strict_dynamic_mapping_exception")
-	wait := 5 * time.Second
+	wait, limit := 5*time.Second, 60*time.Second
 	if row.Full() {
-		wait = 10 * time.Minute
+		wait, limit = 10*time.Minute, 90*time.Second // pauses between attempts are up to a minute by then
 	}
 	time.Sleep(wait)
 	held := a.delivery(t)
@@ -481,7 +481,7 @@ func TestD14AllRefused(t *testing.T) {
 	}
 	mustAsk[any](t, g.ElasticsearchServer, http.MethodDelete, "/"+g.today(t), nil)
 	g.put(t, "/_index_template/"+g.index, json.RawMessage(shipper.IndexTemplate(g.index)))
-	drained := a.mended(t, 90*time.Second) // the longest pause between attempts is a minute
+	drained := a.mended(t, limit)
 	docs := g.checkRow(t, a)
 	row.Result("degraded %.1f s after the first document at most, 0 buried, %d documents held; delivering %.1f s after it was mended, %d documents, 0 lost, 0 twice",
 		degraded.Seconds(), held.Pending, drained.Seconds(), len(docs))
