@@ -124,10 +124,13 @@ func nodePressure() *Panel {
 
 // perDevice is a chart with lines for each block device.
 func perDevice(id, title, description, axis string, metrics ...Metric) *Panel {
-	return panel(id, title, description, Dataset("device"), &XY{Left: axis, Layers: []*Layer{{
-		Series:  Lines,
-		Buckets: []Bucket{Top("Device", 10, "device.name", Sum("device.disk.busy_seconds")), Time()},
-		Metrics: metrics,
+	return linesOf("device", Top("Device", 10, "device.name", Sum("device.disk.busy_seconds")), id, title, description, axis, metrics)
+}
+
+// linesOf is a chart with lines for each part of a node that has documents of its own.
+func linesOf(dataset string, each Bucket, id, title, description, axis string, metrics []Metric) *Panel {
+	return panel(id, title, description, Dataset(dataset), &XY{Left: axis, Layers: []*Layer{{
+		Series: Lines, Buckets: []Bucket{each, Time()}, Metrics: metrics,
 	}}})
 }
 
@@ -157,11 +160,7 @@ func deviceWaits() *Panel {
 
 // perInterface is a chart with lines for each network interface.
 func perInterface(id, title, description, axis string, metrics ...Metric) *Panel {
-	return panel(id, title, description, Dataset("interface"), &XY{Left: axis, Layers: []*Layer{{
-		Series:  Lines,
-		Buckets: []Bucket{Top("Interface", 10, "interface.name", Sum("interface.network.ingress.bytes")), Time()},
-		Metrics: metrics,
-	}}})
+	return linesOf("interface", Top("Interface", 10, "interface.name", Sum("interface.network.ingress.bytes")), id, title, description, axis, metrics)
 }
 
 func interfaceBytes() *Panel {
