@@ -191,15 +191,9 @@ func (s *Sample) Zero() {
 // AddMissingRows gives s a row of zeros for each row of per that other has and s has
 // not: what it is at its beginning. The numbers are those that other has read.
 func (s *Sample) AddMissingRows(per Per, other *Sample) {
-	of, width := &other.rows[per], per.Width()
-	for row := range of.keys {
-		if s.RowLike(other, per, row) >= 0 {
-			continue
-		}
-		added := s.AddRow(per, of.keys[row])
-		s.rows[per].read[added] = of.read[row]
-		clear(s.rows[per].values[added*width : (added+1)*width])
-	}
+	had := len(s.rows[per].values)
+	s.CopyMissingRows(per, other)
+	clear(s.rows[per].values[had:])
 }
 
 // CopyMissingRows gives s a copy of each row of per that other has and s has not.
