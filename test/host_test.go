@@ -281,14 +281,15 @@ func (h *host) testOracle(t *testing.T) {
 	after := oracle(t, pid)
 
 	compared := 0
+	var wrong []string
 	compare := func(field string, got float64, ok bool, of func(*cgroups.Stats) uint64) {
 		t.Helper()
 		low, high := float64(of(before)), float64(of(after))
 		switch {
 		case !ok:
-			t.Errorf("%s is absent, want %v", field, low)
+			wrong = append(wrong, fmt.Sprintf("%s is absent, want %v", field, low))
 		case got < min(low, high) || got > max(low, high):
-			t.Errorf("%s is %v, want %v … %v", field, got, low, high)
+			wrong = append(wrong, fmt.Sprintf("%s is %v, want %v … %v", field, got, low, high))
 		}
 		compared++
 	}
@@ -313,19 +314,20 @@ func (h *host) testOracle(t *testing.T) {
 	gauge(func(*cgroups.Stats) uint64 { return 20000 }, "container.cpu.quota_microseconds")
 	gauge(func(s *cgroups.Stats) uint64 { return s.PidsStats.Current }, "container.pids.current")
 	gauge(func(s *cgroups.Stats) uint64 { return s.PidsStats.Limit }, "container.pids.limit")
-	names := map[string]string{ // container.memory.… and the keys of memory.stat on v1 and v2
-		"rss_bytes": "total_rss anon", "cache_bytes": "total_cache file", "mapped_file_bytes": "total_mapped_file file_mapped",
-		"active_anon_bytes": "total_active_anon active_anon", "inactive_anon_bytes": "total_inactive_anon inactive_anon",
-		"active_file_bytes": "total_active_file active_file", "inactive_file_bytes": "total_inactive_file inactive_file",
-		"dirty_bytes": "total_dirty file_dirty", "shmem_bytes": "total_shmem shmem",
-	}
-	for field, keys := range names {
-		for key := range strings.FieldsSeq(keys) {
-			if _, ok := before.MemoryStats.Stats[key]; ok {
-				gauge(func(s *cgroups.Stats) uint64 { return s.MemoryStats.Stats[key] }, "container.memory."+field)
+	lists := func(names map[string]string) {
+		t.Helper()
+		for field, keys := range names {
+			for key := range strings.FieldsSeq(keys) {
+				if _, ok := before.MemoryStats.Stats[key]; ok {
+					gauge(func(s *cgroups.Stats) uint64 { return s.MemoryStats.Stats[key] }, "container.memory."+field)
+				}
 			}
 		}
 	}
+	lists(map[string]string{ // container.memory.… and the keys of memory.stat on v1 and v2
+		"rss_bytes": "total_rss anon", "cache_bytes": "total_cache file", "mapped_file_bytes": "total_mapped_file file_mapped",
+		"dirty_bytes": "total_dirty file_dirty", "shmem_bytes": "total_shmem shmem",
+	})
 	if !cgroups.IsCgroup2UnifiedMode() {
 		gauge(func(*cgroups.Stats) uint64 { return 512 }, "container.cpu.shares")
 		gauge(func(s *cgroups.Stats) uint64 { return s.MemoryStats.Usage.MaxUsage }, "container.memory.peak_bytes")
@@ -336,6 +338,24 @@ func (h *host) testOracle(t *testing.T) {
 		own = slices.DeleteFunc(own, func(o document) bool { return o.time().After(d.time()) })
 		compare("the sum of container.disk.write.bytes", sum(own, "container.disk.write.bytes"), true,
 			func(s *cgroups.Stats) uint64 { return ioBytes(s, "Write") })
+	}
+	// Pages that the kernel moves (compaction) are on no list for a moment, and a number may
+	// not be between those around it then. It isn't so each time.
+	lru := map[string]string{
+		"active_anon_bytes": "total_active_anon active_anon", "inactive_anon_bytes": "total_inactive_anon inactive_anon",
+		"active_file_bytes": "total_active_file active_file", "inactive_file_bytes": "total_inactive_file inactive_file",
+	}
+	settled := len(wrong)
+	lists(lru)
+	for try := 1; try < 5 && len(wrong) > settled; try++ {
+		wrong = wrong[:settled]
+		before = oracle(t, pid)
+		d = h.socket.after(t, id, time.Now())
+		after = oracle(t, pid)
+		lists(lru)
+	}
+	for _, w := range wrong {
+		t.Error(w)
 	}
 	t.Logf("%d numbers compared", compared)
 }

@@ -114,10 +114,12 @@ func TestSwarm(t *testing.T) {
 	t.Run("ScaleUp", func(t *testing.T) {
 		w.service(t, "scale", "--detach", "shop_web=5")
 		w.await(t, "shop")
+		w.awaitUpdates(t, 1)
 	})
 	t.Run("ScaleDown", func(t *testing.T) {
 		w.service(t, "scale", "--detach", "shop_web=2")
 		w.await(t, "shop")
+		w.awaitUpdates(t, 2)
 	})
 	t.Run("Update", func(t *testing.T) {
 		const tagged = "lab/busybox:updated"
@@ -126,6 +128,7 @@ func TestSwarm(t *testing.T) {
 		}
 		w.service(t, "update", "--detach", "--no-resolve-image", "--image", tagged, "shop_web")
 		w.await(t, "shop")
+		w.awaitUpdates(t, 3)
 		for _, g := range w.targets {
 			for id, tk := range w.tasks {
 				if tk.running && tk.service == "shop_web" {
@@ -444,6 +447,7 @@ func (w *swarm) testDrain(t *testing.T) {
 		ended[i] = at
 	}
 	w.drained = slices.MaxFunc(ended, time.Time.Compare)
+	w.awaitState(t, "the drained node to be told", 1, both(term("swarm.node.name", n.Name()), term("swarm.node.availability", "drain")))
 	docker(t, w.manager(), "node", "update", "--availability", "active", n.Name())
 	w.await(t, "")
 
@@ -458,6 +462,26 @@ func (w *swarm) testDrain(t *testing.T) {
 			t.Errorf("%s: the agent that was drained ended %v after the last sample that it published", g.stack, held)
 		}
 	}
+}
+
+// awaitState waits until the agents that may ask the Swarm have told n times what fits the
+// query. On a slow manager they ask less often than the tests change something.
+func (w *swarm) awaitState(t *testing.T, what string, n int, query any) {
+	t.Helper()
+	waitFor(t, time.Minute, what, func() error {
+		for _, g := range w.targets {
+			if g.socket && len(documents(t, g.ElasticsearchServer, esAlias, query)) < n {
+				return errNotYet
+			}
+		}
+		return nil
+	})
+}
+
+// awaitUpdates waits until n updates of shop_web have been told.
+func (w *swarm) awaitUpdates(t *testing.T, n int) {
+	t.Helper()
+	w.awaitState(t, "the update to be told", n, both(term("swarm.service.name", "shop_web"), term("event.action", "service_update")))
 }
 
 // testDocuments looks at all documents of one Elasticsearch.
