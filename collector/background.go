@@ -160,14 +160,22 @@ func (b *background) watchNode(ctx context.Context) {
 // or a quarter of it.
 const swarmLead = 2 * time.Second
 
+// swarmAgain is after what time a node that had nothing to tell of the Swarm is asked again,
+// if nothing changes before and intervals are shorter.
+const swarmAgain = 10 * time.Second
+
 // watchSwarm asks for the state of the Swarm in each interval, and when it changes. It
 // spends a tenth of the time on changes at most. What it can't learn replaces what was
 // known, because somebody else may be the one to tell it by now.
 func (b *background) watchSwarm(ctx context.Context) {
 	lead := min(swarmLead, b.o.Window/4)
-	for {
+	for tells := true; ; {
 		now := time.Duration(time.Now().UnixNano())
-		timer := time.NewTimer(b.o.Window - (now+lead)%b.o.Window)
+		wait := b.o.Window - (now+lead)%b.o.Window
+		if !tells {
+			wait = max(wait, swarmAgain)
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-b.o.SwarmChanges:
@@ -183,6 +191,7 @@ func (b *background) watchSwarm(ctx context.Context) {
 			b.event(e)
 		}
 		replace(b.swarms, state)
+		tells = state != nil
 		if !sleep(ctx, min(max(time.Second, 9*time.Since(began)), b.o.Window/2)) {
 			return
 		}

@@ -445,7 +445,7 @@ func (c *Collector) putSwarm() {
 func (c *Collector) put(t *target) {
 	t.window.Container = t.container
 	t.window.Slot = c.interval
-	t.window.Last.CopyFrom(t.cur)
+	t.window.Last = t.cur
 	c.o.Sink.Put(c.node, &t.window)
 	c.stats.windows.Add(1)
 }

@@ -93,7 +93,7 @@ func (r *recorder) Put(node *metric.Node, w *metric.Window) {
 	c := recorded{node: node, container: w.Container, slot: w.Slot, ended: w.Ended, samples: w.Samples, networkOf: w.NetworkOf}
 	c.cpu, c.hasCPU = w.Last.Increase(&w.First, metric.CPUUsage, 0)
 	c.first.CopyFrom(&w.First)
-	c.last.CopyFrom(&w.Last)
+	c.last.CopyFrom(w.Last)
 	r.windows = append(r.windows, c)
 }
 

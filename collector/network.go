@@ -3,6 +3,7 @@ package collector
 import (
 	"os"
 	"strings"
+	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
 )
@@ -19,8 +20,14 @@ const containerMode = "container:"
 // namespace of its own.
 const youngReads = 3
 
-// readNet reads the interfaces of t into t.cur and reports whether it did. Now and then
-// (afresh) the namespace is looked up again; between, it is kept open.
+// renewNet is the time between two looks at which namespace a container is in. It is made
+// in one, and moving is rare; a look costs a hundred times as much as a reading, and once a
+// minute was a fiftieth of the agent's CPU time.
+const renewNet = 5 * time.Minute
+
+// readNet reads the interfaces of t into t.cur and reports whether it did. Now and then, and
+// when something may have changed (afresh), the namespace is looked up again; between, it is
+// kept open.
 func (c *Collector) readNet(t *target, afresh bool) bool {
 	if t.container.ID == "" {
 		return false // cgroups of no runtime have no namespace of their own
@@ -30,7 +37,7 @@ func (c *Collector) readNet(t *target, afresh bool) bool {
 	}
 	// Without a process to be found, which may be so for good, it is looked for ever
 	// more seldom: at each power of two.
-	if afresh || t.reads < youngReads || t.net == nil && t.reads&(t.reads-1) == 0 {
+	if afresh || c.turn(t, renewNet) || t.reads < youngReads || t.net == nil && t.reads&(t.reads-1) == 0 {
 		c.openNet(t)
 	}
 	return t.net != nil && t.net.Read(t.cur) == nil

@@ -99,8 +99,8 @@ func (c *Collector) read(t *target) (gone bool) {
 		t.reads++ // there it is, without a number
 		return false
 	}
-	slowEvery := uint64(max(1, c.o.SlowInterval/c.o.Interval))
-	slow := t.reads < settling || t.changed || (c.sweeps+t.phase)%slowEvery == 0
+	changed := t.changed
+	slow := t.reads < settling || changed || c.turn(t, c.o.SlowInterval)
 	t.changed = false
 
 	if err := t.reader.Read(t.cur, slow); errors.Is(err, cgroup.ErrGone) {
@@ -115,7 +115,7 @@ func (c *Collector) read(t *target) (gone bool) {
 		c.copyFilesystems(t.cur)
 		t.netRead = true
 	} else {
-		t.netRead = c.readNet(t, slow)
+		t.netRead = c.readNet(t, changed)
 	}
 	c.takeDetail(t)
 	t.cur.DropEmptyRows()
@@ -153,6 +153,12 @@ func (c *Collector) read(t *target) (gone bool) {
 	return false
 }
 
+// turn tells whether it is the turn of t for what is done once in that time. Those of all
+// targets are spread over the sweeps.
+func (c *Collector) turn(t *target, every time.Duration) bool {
+	return (c.sweeps+t.phase)%uint64(max(1, every/c.o.Interval)) == 0
+}
+
 // relax sets how long an idle target may wait, as cAdvisor's dynamic housekeeping does:
 // twice as long each time that nothing changed, from anew once something did.
 func (c *Collector) relax(t *target) {
@@ -185,7 +191,7 @@ func (t *target) lastMinute() *metric.Window {
 	if w.Samples == 0 {
 		return nil
 	}
-	w.Last.CopyFrom(&prev)
+	w.Last = &prev
 	return w
 }
 

@@ -171,6 +171,9 @@ func (e *Engine) inspectDocker(ctx context.Context, path, id string) (*metric.Co
 	now := time.Now()
 	last := e.cache.get(path, now)
 	next := entry{turn: last.turn}
+	if last.fresh(e.disk.stamp(id), now) {
+		return last.container, last.err
+	}
 	one, f, err := e.disk.open(id)
 	if err == nil {
 		defer one.close()

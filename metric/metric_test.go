@@ -278,7 +278,7 @@ func TestWindowKeepsThePeaks(t *testing.T) {
 		w.Observe(&prev, &cur)
 		prev.CopyFrom(&cur)
 	}
-	w.Last.CopyFrom(&cur)
+	w.Last = &cur
 	if w.Samples != 3 || w.PeakCPU != 2e9 || w.PeakWorkingSet != 900 || w.Seconds() != 3 {
 		t.Errorf("got %d samples, peak CPU %d, peak working set %d, %g s", w.Samples, w.PeakCPU, w.PeakWorkingSet, w.Seconds())
 	}

@@ -9,8 +9,9 @@ type Window struct {
 	// it is all zero when the container was seen to begin, and the first sample
 	// taken when it was found running: what it did before is unknown, not zero.
 	First Sample
-	// Last is the newest sample.
-	Last Sample
+	// Last is the newest sample. It stays whose it is, which may put the next one into it
+	// once the window was handed over.
+	Last *Sample
 	// Slot is the end of the interval that the window lies in, in nanoseconds since
 	// the Unix epoch: a multiple of the shipping interval. A sample that was late, and
 	// a window that ends before its interval does, don't change it.
@@ -47,7 +48,7 @@ func (w *Window) Observe(prev, cur *Sample) {
 
 // Next starts the window after w: its first sample is the last one of w.
 func (w *Window) Next() {
-	w.First.CopyFrom(&w.Last)
+	w.First.CopyFrom(w.Last)
 	w.Samples = 0
 	w.PeakCPU, w.HasPeakCPU = 0, false
 	w.PeakWorkingSet, w.HasPeakMemory = 0, false

@@ -67,7 +67,7 @@ func (e *Encoder) AppendContainer(dst []byte, node *metric.Node, w *metric.Windo
 	dst = appendSums(dst, w, containerColumns[metric.PerDevice])
 	dst = appendContainerDerived(dst, node, w)
 
-	e.stats.Fill(w.Container, &w.Last)
+	e.stats.Fill(w.Container, w.Last)
 	if w.NetworkOf != "" {
 		e.stats.Network = nil
 	}
@@ -92,7 +92,7 @@ func (e *Encoder) AppendNode(dst []byte, node *metric.Node, w *metric.Window) []
 		dst = appendEngineDisk(dst, node.EngineDisk)
 	}
 
-	e.stats.Fill(w.Container, &w.Last)
+	e.stats.Fill(w.Container, w.Last)
 	dst = append(dst, `,"container_stats":`...)
 	dst = e.stats.AppendJSON(dst)
 	return append(dst, '}')

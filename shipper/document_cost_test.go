@@ -28,7 +28,7 @@ func fleet(n int) []*metric.Window {
 		c.Swarm.TaskName = fmt.Sprintf("%s.%d.%s", c.Swarm.ServiceName, i, c.Swarm.TaskID)
 		c.Swarm.Slot = i
 		c.Name = c.Swarm.TaskName
-		w := &metric.Window{Slot: slotTime, Container: c, Samples: 10, HasPeakCPU: true, HasPeakMemory: true}
+		w := &metric.Window{Last: new(metric.Sample), Slot: slotTime, Container: c, Samples: 10, HasPeakCPU: true, HasPeakMemory: true}
 		busy := []float64{1, .05, .05, .05, .001, .001, .001, .001, .001, .001}[i%10]
 		w.First.CopyFrom(fullSample(slotTime - 10e9))
 		w.Last.CopyFrom(fullSample(slotTime + int64(grown(5e6))))
@@ -53,7 +53,7 @@ func fleet(n int) []*metric.Window {
 		} {
 			unread.Add(id)
 		}
-		for _, s := range []*metric.Sample{&w.First, &w.Last} {
+		for _, s := range []*metric.Sample{&w.First, w.Last} {
 			for row, key := range []metric.Key{{Name: "eth0"}, {Name: "eth1"}} {
 				*s.Key(metric.PerInterface, row) = key
 			}

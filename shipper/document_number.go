@@ -75,7 +75,7 @@ func appendSums(dst []byte, w *metric.Window, columns []column) []byte {
 		carry uint64
 	}
 	per := columns[0].id.Per()
-	whole := per == metric.PerDevice && hasWholeDevice(&w.Last)
+	whole := per == metric.PerDevice && hasWholeDevice(w.Last)
 	for row := range w.Last.Rows(per) {
 		if whole && isStacked(w.Last.Key(per, row).Name) {
 			continue

@@ -82,6 +82,7 @@ func fullSample(at int64) *metric.Sample {
 // id of row r is, or grew by, (id+1)·1,010,000 + r, but for two.
 func fullWindow(c *metric.Container) *metric.Window {
 	w := &metric.Window{
+		Last:      new(metric.Sample),
 		Slot:      slotTime,
 		Container: c, Samples: 10,
 		PeakCPU: 2_500_000_000, HasPeakCPU: true, PeakWorkingSet: 123456789, HasPeakMemory: true,
@@ -271,7 +272,7 @@ func TestDocumentsGolden(t *testing.T) {
 			case "unhealthy":
 				c.Health = "unhealthy"
 			}
-			stats.Fill(c, &fullWindow(c).Last)
+			stats.Fill(c, fullWindow(c).Last)
 			if want := stats.AppendJSON([]byte(`,"container_stats":`)); string(document[i:]) != string(want)+"}" {
 				t.Errorf("%s: got %s\nwant %s}", name, document[i:], want)
 			}
@@ -303,7 +304,7 @@ func TestDocumentsGolden(t *testing.T) {
 }
 
 func TestContainerDerived(t *testing.T) {
-	w := &metric.Window{Slot: slotTime, Container: documentContainer(), Samples: 10, HasPeakCPU: true, PeakCPU: 1_750_000_000}
+	w := &metric.Window{Last: new(metric.Sample), Slot: slotTime, Container: documentContainer(), Samples: 10, HasPeakCPU: true, PeakCPU: 1_750_000_000}
 	w.First.Time, w.Last.Time = slotTime-10e9, slotTime
 	w.First.Put(metric.CPUUsage, 5e9)
 	w.Last.Put(metric.CPUUsage, 10e9) // 5 s of 10 s × 4 CPUs
@@ -350,7 +351,7 @@ func TestContainerDerived(t *testing.T) {
 }
 
 func TestNodeDerived(t *testing.T) {
-	w := &metric.Window{Slot: slotTime, Container: &metric.Container{Path: metric.Root}, Samples: 10}
+	w := &metric.Window{Last: new(metric.Sample), Slot: slotTime, Container: &metric.Container{Path: metric.Root}, Samples: 10}
 	w.First.Time, w.Last.Time = slotTime-10e9, slotTime
 	for id := metric.NodeCPUUser; id <= metric.NodeCPUGuest; id++ {
 		w.First.Put(id, 100e9)
@@ -360,7 +361,7 @@ func TestNodeDerived(t *testing.T) {
 	w.Last.Put(metric.NodeMemoryTotal, 8<<30)
 	w.Last.Put(metric.NodeMemoryAvailable, 6<<30)
 	disk := metric.Key{Name: "sda", Major: 8}
-	for _, s := range []*metric.Sample{&w.First, &w.Last} {
+	for _, s := range []*metric.Sample{&w.First, w.Last} {
 		s.AddRow(metric.PerDevice, disk)
 		for id := metric.DiskReadBytes; id <= metric.DiskWeightedIOTime; id++ {
 			s.PutRow(id, 0, 0)
@@ -419,7 +420,7 @@ func TestFlowsAddUp(t *testing.T) {
 	eth0 := current.AddRow(metric.PerInterface, metric.Key{Name: "eth0"})
 	current.PutRow(metric.NetworkReceiveBytes, eth0, 90)
 
-	w := &metric.Window{Slot: slotTime, Container: documentContainer(), Samples: 1}
+	w := &metric.Window{Last: new(metric.Sample), Slot: slotTime, Container: documentContainer(), Samples: 1}
 	w.First.CopyFrom(&current)
 	w.First.Zero()
 	w.Last.CopyFrom(&current)
@@ -438,7 +439,7 @@ func TestFlowsAddUp(t *testing.T) {
 				current.PutRow(metric.DiskReadBytes, row, uint64(4096*i))
 			}
 			w.Last.CopyFrom(&current)
-			w.First.AddMissingRows(metric.PerDevice, &w.Last) // as the collector does
+			w.First.AddMissingRows(metric.PerDevice, w.Last) // as the collector does
 			w.Ended = i == 19
 		}
 		members := decodeDocument(t, e.AppendContainer(nil, documentNode, w))
@@ -525,10 +526,10 @@ func TestSharedNetwork(t *testing.T) {
 func TestStackedDevices(t *testing.T) {
 	f := func(wanted string, names ...string) {
 		t.Helper()
-		w := &metric.Window{Container: documentContainer()}
+		w := &metric.Window{Last: new(metric.Sample), Container: documentContainer()}
 		w.First.Time, w.Last.Time = slotTime-10e9, slotTime
 		for i, name := range names {
-			for _, s := range []*metric.Sample{&w.First, &w.Last} {
+			for _, s := range []*metric.Sample{&w.First, w.Last} {
 				s.PutRow(metric.DiskWriteBytes, s.AddRow(metric.PerDevice, metric.Key{Name: name, Minor: uint32(i)}), 0)
 			}
 			w.Last.PutRow(metric.DiskWriteBytes, i, 1<<i)
@@ -564,7 +565,7 @@ func TestNumbersTooLarge(t *testing.T) {
 func TestSlot(t *testing.T) {
 	f := func(offset time.Duration, ended bool) {
 		t.Helper()
-		w := &metric.Window{Slot: slotTime, Container: documentContainer(), Ended: ended}
+		w := &metric.Window{Last: new(metric.Sample), Slot: slotTime, Container: documentContainer(), Ended: ended}
 		w.Last.Time = slotTime + int64(offset)
 		got := decodeDocument(t, NewEncoder(documentOptions).AppendContainer(nil, documentNode, w))["sample.slot"]
 		if want := fmt.Sprint(int64(slotTime / 10e9)); string(got) != want {

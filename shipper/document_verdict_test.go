@@ -22,7 +22,7 @@ func TestVerdictsHaveRows(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	f := func(change func(w *metric.Window), wanted string) {
 		t.Helper()
-		w := &metric.Window{Slot: slotTime, Container: documentContainer(), Samples: 10}
+		w := &metric.Window{Last: new(metric.Sample), Slot: slotTime, Container: documentContainer(), Samples: 10}
 		w.First.Time, w.Last.Time = slotTime-10e9, slotTime
 		w.Last.Put(metric.CPUQuota, 100_000)
 		w.Last.Put(metric.CPUPeriod, 100_000)

@@ -291,6 +291,8 @@ func newTransport(config *tls.Config, t timeouts, r *net.Resolver) *http.Transpo
 		MaxConnsPerHost:       maxLanes + 1,
 		MaxIdleConnsPerHost:   maxLanes + 1,
 		IdleConnTimeout:       90 * time.Second,
+		// Header and body of an ordinary batch go out in one system call.
+		WriteBufferSize: 64 << 10,
 	}
 }
 

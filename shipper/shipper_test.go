@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -66,7 +67,7 @@ func newLoad(n int) *load {
 	l := &load{node: testNode(), slot: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano()}
 	for i := range n {
 		id := fmt.Sprintf("%064x", i+1)
-		w := metric.Window{Container: &metric.Container{
+		w := metric.Window{Last: new(metric.Sample), Container: &metric.Container{
 			Path: "/docker/" + id, ID: id, Runtime: "docker", Name: fmt.Sprintf("web.%d", i+1), Image: "nginx:1.27",
 		}}
 		l.windows = append(l.windows, w)
@@ -194,6 +195,16 @@ func audit(t testing.TB, es *estest.Server, docs int) {
 	}
 }
 
+// measured counts the documents that aren't gap documents.
+func measured(es *estest.Server) (n int) {
+	for _, d := range es.Documents() {
+		if !bytes.Contains(d.Source, []byte(`"event.dataset":"swarmgauge.gap"`)) {
+			n++
+		}
+	}
+	return n
+}
+
 // gapDocuments sums up what the gap documents in es tell of, by reason.
 func gapDocuments(es *estest.Server) map[string]int {
 	sum := make(map[string]int)
@@ -268,7 +279,7 @@ func TestDelivery(t *testing.T) {
 func TestNode(t *testing.T) {
 	es := estest.New()
 	s, _ := start(t, testOptions(t, es))
-	w := metric.Window{Container: &metric.Container{Path: metric.Root}}
+	w := metric.Window{Last: new(metric.Sample), Container: &metric.Container{Path: metric.Root}}
 	w.Last.Time = time.Date(2026, 3, 1, 23, 59, 59, 999e6, time.UTC).UnixNano()
 	w.Last.AddRow(metric.PerInterface, metric.Key{Name: "eth0"})
 	w.Last.AddRow(metric.PerFilesystem, metric.Key{Name: "/dev/sda1", Mountpoint: "/", Type: "ext4"})
@@ -301,7 +312,7 @@ func TestClock(t *testing.T) {
 	f := func(at time.Time, index string) {
 		t.Helper()
 		before := int64(len(es.Documents()))
-		w := metric.Window{Container: &metric.Container{Path: "/docker/x", ID: "x"}, Samples: 1}
+		w := metric.Window{Last: new(metric.Sample), Container: &metric.Container{Path: "/docker/x", ID: "x"}, Samples: 1}
 		w.Last.Time = at.UnixNano()
 		s.Put(testNode(), &w)
 		s.Flush(w.Last.Time)

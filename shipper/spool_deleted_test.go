@@ -148,7 +148,7 @@ func spoolDeleted(t *testing.T, blows int, ambiguous bool) string {
 	if v.Sampled+v.Found != v.Indexed+v.Dropped["damaged"] || v.Dead != 0 || v.DuplicatesUnexpected != 0 {
 		t.Errorf("%+v", v)
 	}
-	indexed := es.Len() - int(v.GapsIndexed)
+	indexed := measured(es) // a gap document of a spool that came back is acknowledged twice
 	missing := int(v.Sampled) - indexed
 	if missing > told["damaged"] || !ambiguous && missing != told["damaged"] {
 		t.Errorf("%d of %d documents are missing, gaps tell of %d", missing, v.Sampled, told["damaged"])

@@ -375,7 +375,7 @@ func newRowLoad(n int, image string) *rowLoad {
 		if i == 0 {
 			c.Image = image
 		}
-		l.windows = append(l.windows, metric.Window{Container: c})
+		l.windows = append(l.windows, metric.Window{Last: new(metric.Sample), Container: c})
 	}
 	return l
 }

@@ -417,12 +417,12 @@ func documentOf(t *testing.T, h *cgroup.Hierarchy, path, id string) []byte {
 	}
 	defer r.Close()
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	w := metric.Window{Container: &metric.Container{Path: path, Instance: 1, ID: id, Name: "golden", Runtime: "docker"}, Slot: at.UnixNano(), Samples: 1}
+	w := metric.Window{Last: new(metric.Sample), Container: &metric.Container{Path: path, Instance: 1, ID: id, Name: "golden", Runtime: "docker"}, Slot: at.UnixNano(), Samples: 1}
 	w.Last.Time = at.UnixNano()
-	if err := r.Read(&w.Last, true); err != nil {
+	if err := r.Read(w.Last, true); err != nil {
 		t.Fatal(err)
 	}
-	w.First.CopyFrom(&w.Last)
+	w.First.CopyFrom(w.Last)
 	w.First.Zero()
 	w.First.Time -= int64(10 * time.Second)
 	line := shipper.NewEncoder(shipper.EncoderOptions{Interval: 10 * time.Second}).AppendContainer(nil, &metric.Node{Name: "node", CPUs: 2}, &w)

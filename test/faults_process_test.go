@@ -487,7 +487,7 @@ func fillSpool(t testing.TB, dir string, bytes int64) (documents int) {
 		container.Labels = append(container.Labels, metric.Label{Key: fmt.Sprintf("label%02d", i)})
 	}
 	node := &metric.Node{Name: "faults"}
-	w := metric.Window{Container: container}
+	w := metric.Window{Last: new(metric.Sample), Container: container}
 	slot := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
 	for batches := int64(0); s.Stats().SpoolBytes < bytes; batches++ {
 		slot = slot.Add(time.Second)

@@ -70,7 +70,7 @@ type tableRow struct {
 
 // Put implements collector.Sink.
 func (t *table) Put(_ *metric.Node, w *metric.Window) {
-	c, s := w.Container, &w.Last
+	c, s := w.Container, w.Last
 	row := tableRow{name: c.DisplayName()}
 	seconds := w.Seconds()
 	flow := func(id metric.ID) (sum float64, ok bool) {

@@ -50,7 +50,7 @@ func put(s *shipper.Shipper, n int, name string) {
 		if i == n {
 			c.Name = name
 		}
-		w := &metric.Window{Container: c, Slot: now}
+		w := &metric.Window{Last: new(metric.Sample), Container: c, Slot: now}
 		w.Last.Time = now
 		s.Put(node, w)
 	}
