@@ -136,7 +136,7 @@ type Writer struct {
 	codes *Codes
 	out   []byte // compressed, not yet taken
 	bits  uint64 // not yet in out, the first in the lowest place
-	n     uint   // how many these are, below 32 between calls
+	n     uint   // how many these are, below 8 between calls
 	crc   uint32
 	size  int64 // of the text so far
 
@@ -174,15 +174,17 @@ func (z *Writer) Reset(dst []byte, c *Codes, comment string) {
 	}
 }
 
-// put writes bits, 32 at most.
+// put writes bits, 56 at most.
 func (z *Writer) put(b uint64, n uint) {
-	z.bits |= b << z.n
-	z.n += n
-	if z.n >= 32 {
-		z.out = binary.LittleEndian.AppendUint32(z.out, uint32(z.bits))
-		z.bits >>= 32
-		z.n -= 32
-	}
+	z.out, z.bits, z.n = appendBits(z.out, z.bits|b<<z.n, z.n+n)
+}
+
+// appendBits appends n bits, 63 at most, as far as they make whole bytes, and returns those
+// that remain. It writes eight bytes whatever they are, which is quicker than to ask.
+func appendBits(out []byte, bits uint64, n uint) ([]byte, uint64, uint) {
+	whole := n >> 3
+	out = binary.LittleEndian.AppendUint64(out, bits)[:len(out)+int(whole)]
+	return out, bits >> (whole << 3), n & 7
 }
 
 // Size returns how much text was summed up so far, in bytes: where in it that begins which
@@ -202,18 +204,17 @@ func (z *Writer) Literal(text []byte) {
 		return
 	}
 	z.endMatch()
-	out, bits, n := z.out, z.bits, z.n
-	for _, b := range text {
-		c := z.codes.literals[b]
-		bits |= uint64(c.bits) << n
-		n += uint(c.len)
-		if n >= 32 {
-			out = binary.LittleEndian.AppendUint32(out, uint32(bits))
-			bits >>= 32
-			n -= 32
-		}
+	out, bits, n, codes := z.out, z.bits, z.n, &z.codes.literals
+	for ; len(text) >= 3; text = text[3:] {
+		a, b, c := codes[text[0]], codes[text[1]], codes[text[2]] // of fifteen bits at most
+		bits |= uint64(a.bits)<<n | uint64(b.bits)<<(n+uint(a.len)) | uint64(c.bits)<<(n+uint(a.len)+uint(b.len))
+		out, bits, n = appendBits(out, bits, n+uint(a.len)+uint(b.len)+uint(c.len))
 	}
-	z.out, z.bits, z.n = out, bits, n
+	for _, b := range text {
+		bits |= uint64(codes[b].bits) << n
+		n += uint(codes[b].len)
+	}
+	z.out, z.bits, z.n = appendBits(out, bits, n)
 }
 
 // Copy writes text, which was written before, so many bytes back. Where that doesn't pay, or
@@ -238,11 +239,11 @@ func (z *Writer) endMatch() {
 			n -= MinMatch
 		}
 		z.match -= n
-		c := z.codes.lengths[n]
-		z.put(uint64(c.bits), uint(c.len))
+		length := z.codes.lengths[n] // 15 bits and 5 extra ones at most
 		symbol, extra, value := DistanceSymbol(z.back)
-		c = z.codes.distance[symbol]
-		z.put(uint64(c.bits)|uint64(value)<<c.len, uint(c.len+extra))
+		c := z.codes.distance[symbol] // 15 and 13
+		distance := uint64(c.bits) | uint64(value)<<c.len
+		z.put(uint64(length.bits)|distance<<length.len, uint(length.len+c.len+extra))
 	}
 }
 
@@ -274,8 +275,15 @@ func (z *Writer) Close() []byte {
 // Common returns how many bytes a and b have in common at their beginnings.
 func Common(a, b []byte) int {
 	n := min(len(a), len(b))
+	a, b = a[:n], b[:n]
 	at := 0
-	for ; n-at >= 8; at += 8 {
+	for ; at+32 <= n; at += 32 { // a twentieth quicker than eight at a time from the beginning
+		p, q := (*[32]byte)(a[at:]), (*[32]byte)(b[at:])
+		if *p != *q {
+			break
+		}
+	}
+	for ; at+8 <= n; at += 8 {
 		if x := binary.LittleEndian.Uint64(a[at:]) ^ binary.LittleEndian.Uint64(b[at:]); x != 0 {
 			return at + bits.TrailingZeros64(x)>>3
 		}

@@ -3,6 +3,7 @@ package shipper
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/swarmgauge/swarmgauge/deflate"
 )
@@ -47,6 +48,9 @@ const (
 	// resyncWithin is how far ahead in the document before a key is looked for that isn't
 	// the next one there.
 	resyncWithin = 1 << 10
+	// longestKey is a length that holds a key and the colon behind it, in any case but that
+	// of labels: where two documents have so much in common, they have the same key.
+	longestKey = 64
 )
 
 // newDocumentCodes returns codes by how often symbols are in bodies of containers' documents,
@@ -118,8 +122,8 @@ func (d *deflater) write(p []byte) {
 // last to end.
 func (d *deflater) compare(at, last, end int) {
 	text := d.text
+	n := deflate.Common(text[at:], text[last:end])
 	for {
-		n := deflate.Common(text[at:], text[last:end])
 		d.z.Copy(text[at:at+n], int64(at-last))
 		at, last = at+n, last+n
 		if at == len(text) || last == end {
@@ -129,7 +133,12 @@ func (d *deflater) compare(at, last, end int) {
 		// Both have another value here. The next fields stand behind it.
 		next := field(text, at, len(text))
 		d.fresh(at, next)
-		at, last = d.align(next, field(text, last, end), end)
+		at, last = next, field(text, last, end)
+		n = deflate.Common(text[at:], text[last:end])
+		if n < longestKey && bytes.IndexByte(text[at:at+n], ':') < 0 {
+			at, last = d.align(at, last, end)
+			n = deflate.Common(text[at:], text[last:end])
+		}
 	}
 }
 
@@ -157,10 +166,18 @@ func (d *deflater) align(at, last, end int) (int, int) {
 
 // field returns where the next comma is in text from at on, or end.
 func field(text []byte, at, end int) int {
-	if n := bytes.IndexByte(text[at:end], ','); n >= 0 {
-		return at + n
+	// Values are short: bytes.IndexByte takes longer to begin than this to find it.
+	const commas, lows, highs = 0x2c2c2c2c2c2c2c2c, 0x0101010101010101, 0x8080808080808080
+	for ; at+8 <= end; at += 8 {
+		x := binary.LittleEndian.Uint64(text[at:]) ^ commas
+		if zeros := (x - lows) &^ x & highs; zeros != 0 {
+			return at + bits.TrailingZeros64(zeros)>>3
+		}
 	}
-	return end
+	for at < end && text[at] != ',' {
+		at++
+	}
+	return at
 }
 
 // fresh compresses what is new in text from at to end.
