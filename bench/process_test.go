@@ -33,7 +33,7 @@ type agent struct {
 func buildAgent(tb testing.TB) (program string) {
 	tb.Helper()
 	program = filepath.Join(tb.TempDir(), "agent")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-w=0", "-o", program, "../cmd/agent")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "../cmd/agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("go build ../cmd/agent: %v\n%s", err, out)

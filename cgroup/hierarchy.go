@@ -72,6 +72,8 @@ type Hierarchy struct {
 	mounts  []mount
 	mountOf [numControllers]int
 	primary int
+	// notifies tells that the kernel knows of all changes in primary.
+	notifies bool
 	// keeps is how many descriptors a Reader keeps at most.
 	keeps int
 
@@ -154,6 +156,7 @@ func open(o Options, k kernel) (*Hierarchy, error) {
 		h.Close()
 		return nil, err
 	}
+	h.notifies = !h.mounts[h.primary].foreign
 	h.examine(&m, &o)
 	h.rows = compile(h.rows)
 	h.layouts = make([]layout, len(h.rows))

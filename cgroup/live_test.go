@@ -378,7 +378,7 @@ func TestLiveBudget(t *testing.T) {
 func TestLiveGone(t *testing.T) {
 	for _, descriptors := range []int{0, -1} {
 		h := live(t, Options{MaxDescriptors: descriptors})
-		w := watch(t, h)
+		w := follow(t, h)
 		w.update()
 		if _, ok := w.known["/"]; !ok {
 			t.Error("the root was not found")
@@ -524,7 +524,7 @@ func TestLiveLinks(t *testing.T) {
 		defer os.Remove(dir + name)
 	}
 	f(4)
-	w := watch(t, h)
+	w := follow(t, h)
 	w.update()
 	for _, name := range []string{"", "/a", "/b"} {
 		var st unix.Stat_t
@@ -545,7 +545,7 @@ func TestLiveLinks(t *testing.T) {
 // The tree finds what walking the directories finds.
 func TestLiveTree(t *testing.T) {
 	h := live(t, Options{})
-	w := watch(t, h)
+	w := follow(t, h)
 	var walked []string
 	root := h.mounts[h.primary].path
 	for range 5 { // until nothing changed meanwhile
@@ -569,7 +569,7 @@ func TestLiveAllocs(t *testing.T) {
 	for _, descriptors := range []int{0, -1} {
 		h := live(t, Options{MaxDescriptors: descriptors})
 		path := makeCgroup(t, h, "allocs")
-		w := watch(t, h)
+		w := follow(t, h)
 		w.update()
 		r := openReader(t, h, path)
 		s := read(t, r)

@@ -308,7 +308,7 @@ func TestDescriptors(t *testing.T) {
 		r := openReader(t, h, "/docker/a")
 		s := read(t, r)
 		read(t, r)
-		w := watch(t, h)
+		w := follow(t, h)
 		w.update()
 		if kept, d := openDescriptors(t)-mounts, h.Descriptors(); kept > d.Kept || kept < d.Kept-1 {
 			t.Errorf("%v: %d descriptors are open, %+v", mode, kept, d)

@@ -5,28 +5,29 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// watcher notes what a Tree tells.
-type watcher struct {
+// follower notes what a Tree tells.
+type follower struct {
 	t    testing.TB
 	tree *Tree
 	// known are the cgroups found and not gone, with their instances.
 	known map[string]uint64
 }
 
-func watch(t testing.TB, h *Hierarchy) *watcher {
-	w := &watcher{t, h.NewTree(), make(map[string]uint64)}
+func follow(t testing.TB, h *Hierarchy) *follower {
+	w := &follower{t, h.NewTree(), make(map[string]uint64)}
 	t.Cleanup(w.tree.Close)
 	return w
 }
 
 // update returns what one Update tells, "+" before found and "-" before gone.
-func (w *watcher) update() []string {
+func (w *follower) update() []string {
 	w.t.Helper()
 	var news []string
 	err := w.tree.Update(func(path string, instance uint64) {
@@ -54,7 +55,7 @@ func (w *watcher) update() []string {
 }
 
 // expect does an Update and compares what it tells, in any order.
-func (w *watcher) expect(news ...string) {
+func (w *follower) expect(news ...string) {
 	w.t.Helper()
 	got := w.update()
 	slices.Sort(got)
@@ -65,7 +66,7 @@ func (w *watcher) expect(news ...string) {
 }
 
 func TestTree(t *testing.T) {
-	for _, descriptors := range []int{1000, 2, -1} {
+	for i, descriptors := range []int{1000, 2, -1, 1000, 2, -1} {
 		m := newMachine(t, V2)
 		mkdir := func(names ...string) {
 			for _, name := range names {
@@ -75,7 +76,8 @@ func TestTree(t *testing.T) {
 			}
 		}
 		h := m.open(descriptors)
-		w := watch(t, h)
+		h.notifies = i >= 3
+		w := follow(t, h)
 		w.expect("+/", "+/docker", "+/docker/a")
 		w.expect()
 		mkdir("/docker/b", "/system.slice/dbus.service", "/system.slice/boot.mount", "/system.slice/boot.mount/below")
@@ -97,6 +99,9 @@ func TestTree(t *testing.T) {
 		w.expect()
 		m.remove("cg/docker")
 		w.expect("-/docker", "-/docker/b", "-/docker/c", "-/docker/c/nested")
+		if (w.tree.notify != nil) != h.notifies {
+			t.Error("what the kernel tells isn't believed")
+		}
 		w.tree.Close()
 		if d := h.Descriptors(); d.Kept != 0 {
 			t.Errorf("after Close %+v", d)
@@ -106,10 +111,12 @@ func TestTree(t *testing.T) {
 
 // A directory that was made anew under the same name is another cgroup, with all below it.
 func TestTreeRecreated(t *testing.T) {
-	for _, descriptors := range []int{1000, -1} {
+	for i, descriptors := range []int{1000, -1, 1000, -1} {
 		m := newMachine(t, V2)
 		m.write("cg/docker/a/b/cgroup.procs", "")
-		w := watch(t, m.open(descriptors))
+		h := m.open(descriptors)
+		h.notifies = i >= 2
+		w := follow(t, h)
 		w.update()
 		was := w.known["/docker/a"]
 		if err := os.Rename(m.path("cg/docker/a"), m.path("old")); err != nil {
@@ -125,27 +132,131 @@ func TestTreeRecreated(t *testing.T) {
 }
 
 func TestTreeDepth(t *testing.T) {
-	m := newMachine(t, V2)
-	m.write("cg/1"+strings.Repeat("/x", 11)+"/deep/deeper/f", "")
-	m.write("cg/1"+strings.Repeat("/x", 11)+"/other/f", "")
-	w := watch(t, m.open(1000))
-	w.update()
-	if n := w.tree.Cut(); n != 2 {
-		t.Errorf("%d cgroups were cut off, want 2", n)
-	}
-	if _, ok := w.known["/1"+strings.Repeat("/x", 11)]; !ok {
-		t.Errorf("a cgroup of depth 12 is missing: %v", w.known)
-	}
-	for path := range w.known {
-		if strings.Count(path, "/") > 12 {
-			t.Errorf("%s is too deep", path)
+	for _, notifies := range []bool{false, true} {
+		m := newMachine(t, V2)
+		m.write("cg/1"+strings.Repeat("/x", 11)+"/deep/deeper/f", "")
+		m.write("cg/1"+strings.Repeat("/x", 11)+"/other/f", "")
+		h := m.open(1000)
+		h.notifies = notifies
+		w := follow(t, h)
+		for range wholeEvery + 1 {
+			w.update()
+			if n := w.tree.Cut(); n != 2 {
+				t.Errorf("%d cgroups were cut off, want 2", n)
+			}
 		}
+		if _, ok := w.known["/1"+strings.Repeat("/x", 11)]; !ok {
+			t.Errorf("a cgroup of depth 12 is missing: %v", w.known)
+		}
+		for path := range w.known {
+			if strings.Count(path, "/") > 12 {
+				t.Errorf("%s is too deep", path)
+			}
+		}
+	}
+}
+
+// A directory of which the kernel has told nothing isn't looked at, and every tenth time it is.
+// A kernel that told nothing of what is seen then isn't believed any more. One that had no
+// room to tell is.
+func TestTreeNotify(t *testing.T) {
+	start := func() (*machine, *follower) {
+		m := newMachine(t, V2)
+		h := m.open(1000)
+		h.notifies = true
+		w := follow(t, h)
+		w.update()
+		return m, w
+	}
+	mkdir := func(m *machine, name string) {
+		if err := os.Mkdir(m.path("cg/docker/"+name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	m, w := start()
+	mkdir(m, "silent")
+	if !w.tree.notify.collect() {
+		t.Fatal("there was no room to tell")
+	}
+	for _, n := range w.tree.notify.nodes { // as if it had not
+		n.dirty = false
+	}
+	for range wholeEvery - 2 {
+		w.expect()
+	}
+	w.expect("+/docker/silent")
+	if w.tree.notify != nil {
+		t.Error("it is still believed")
+	}
+	mkdir(m, "seen")
+	w.expect("+/docker/seen")
+
+	m, w = start()
+	for i := range wholeEvery + 1 { // what is told is believed, also where everything is looked at
+		name := strconv.Itoa(i)
+		mkdir(m, name)
+		w.expect("+/docker/" + name)
+	}
+	if w.tree.notify == nil {
+		t.Error("it isn't believed, without a reason")
+	}
+	w.tree.Forget()
+	clear(w.known)
+	if got := w.update(); len(got) != 3+wholeEvery+1 {
+		t.Errorf("found anew: %q", got)
+	}
+	mkdir(m, "later")
+	w.expect("+/docker/later")
+
+	// Its queue is bounded (fs.inotify.max_queued_events).
+	b, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	most, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || most > 1<<17 {
+		t.Skipf("SKIPPED in part: the kernel has room for %d events (%v); sysctl fs.inotify.max_queued_events=16384 makes it less", most, err)
+	}
+	m, w = start()
+	for range most/2 + 2 { // a name that is made and removed is two events
+		mkdir(m, "flood")
+		m.remove("cg/docker/flood")
+	}
+	mkdir(m, "drowned")
+	w.expect("+/docker/drowned")
+	if w.tree.notify == nil {
+		t.Error("it isn't believed because it had no room")
+	}
+}
+
+func TestNextNotice(t *testing.T) {
+	event := func(watch int32, mask uint32, name string) []byte {
+		b := binary.NativeEndian.AppendUint32(nil, uint32(watch))
+		b = binary.NativeEndian.AppendUint32(b, mask)
+		b = binary.NativeEndian.AppendUint32(b, 0)
+		b = binary.NativeEndian.AppendUint32(b, uint32(len(name)))
+		return append(b, name...)
+	}
+	b := slices.Concat(event(3, unix.IN_CREATE|unix.IN_ISDIR, "docker\x00\x00"), event(-1, unix.IN_Q_OVERFLOW, ""), event(4, unix.IN_IGNORED, ""))
+	for _, want := range []notice{{3, unix.IN_CREATE | unix.IN_ISDIR}, {-1, unix.IN_Q_OVERFLOW}, {4, unix.IN_IGNORED}} {
+		e, rest, ok := nextNotice(b)
+		if !ok || e != want {
+			t.Errorf("%+v, %v; want %+v", e, ok, want)
+		}
+		b = rest
+	}
+	if _, _, ok := nextNotice(b); ok {
+		t.Error("an event at the end")
+	}
+	if _, _, ok := nextNotice(event(1, 2, "name")[:18]); ok {
+		t.Error("an event without the end of its name")
 	}
 }
 
 // A directory that can't be read is an error, and no news of what is below it.
 func TestTreeUnreadable(t *testing.T) {
-	w := watch(t, newMachine(t, V2).open(1000))
+	w := follow(t, newMachine(t, V2).open(1000))
 	w.update()
 	n := w.tree.root.children["docker"]
 	old := n.dir
@@ -159,12 +270,14 @@ func TestTreeUnreadable(t *testing.T) {
 }
 
 func TestTreeAllocs(t *testing.T) {
-	for _, descriptors := range []int{1000, -1} {
+	for i, descriptors := range []int{1000, -1, 1000, -1} {
 		m := newMachine(t, V2)
 		for _, name := range []string{"b", "c", "c/d"} {
 			m.write("cg/docker/"+name+"/cgroup.procs", "")
 		}
-		w := watch(t, m.open(descriptors))
+		h := m.open(descriptors)
+		h.notifies = i >= 2
+		w := follow(t, h)
 		w.update()
 		if n := testing.AllocsPerRun(20, func() { w.tree.Update(nil, nil) }); n != 0 {
 			t.Errorf("%d descriptors: %v allocations", descriptors, n)
@@ -218,6 +331,39 @@ func FuzzDirent(f *testing.F) {
 				return
 			}
 			if len(rest) >= len(b) || len(e.name) == 0 {
+				t.Fatal("no progress")
+			}
+			b = rest
+		}
+	})
+}
+
+func FuzzNotice(f *testing.F) {
+	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer unix.Close(fd)
+	dir := f.TempDir()
+	if _, err := unix.InotifyAddWatch(fd, dir, notified); err != nil {
+		f.Fatal(err)
+	}
+	if err := os.Mkdir(dir+"/a", 0o755); err != nil {
+		f.Fatal(err)
+	}
+	buf := make([]byte, 4096)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(buf[:n])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for {
+			_, rest, ok := nextNotice(b)
+			if !ok {
+				return
+			}
+			if len(rest) >= len(b) {
 				t.Fatal("no progress")
 			}
 			b = rest

@@ -319,9 +319,7 @@ func (c *Collector) walk() {
 	now := time.Now()
 	rescan := !c.rescan.After(now)
 	if rescan {
-		// A new tree knows nothing and so can't be wrong about anything.
-		c.tree.Close()
-		c.tree = c.o.Cgroups.NewTree()
+		c.tree.Forget()
 		c.rescan = now.Add(c.o.RescanInterval)
 		c.rescans++
 	}
