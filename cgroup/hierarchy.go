@@ -74,6 +74,9 @@ type Hierarchy struct {
 	primary int
 	// notifies tells that the kernel knows of all changes in primary.
 	notifies bool
+	// numbers are all sets of numbers that Readers have: some, because the same files are
+	// there in all cgroups, but for a few kinds of exception.
+	numbers []*passNumbers
 	// keeps is how many descriptors a Reader keeps at most.
 	keeps int
 

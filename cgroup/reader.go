@@ -32,8 +32,9 @@ type Reader struct {
 	// runtime makes the directories of a cgroup one after the other.
 	young int
 
-	// numbers are what the files of each pass have.
-	numbers [numPasses]metric.Set
+	// numbers are what the files of each pass have: the Hierarchy's, which all Readers with
+	// the same files share.
+	numbers *passNumbers
 
 	// What the pulses said last, since when they say it, and when all files were read
 	// last, in the time of samples.
@@ -557,13 +558,25 @@ func (r *Reader) chooseGroup() uint8 {
 // settle works out which numbers this Reader reads. Those of files that are not there
 // are not among them: others may know them.
 func (r *Reader) settle() {
-	r.numbers = [numPasses]metric.Set{}
+	var numbers passNumbers
 	for i := range r.files {
 		if f := &r.files[i]; f.state != absent {
-			addAll(&r.numbers[f.pass], &r.h.rows[i].ids)
+			addAll(&numbers[f.pass], &r.h.rows[i].ids)
 		}
 	}
+	for _, known := range r.h.numbers {
+		if *known == numbers {
+			r.numbers = known
+			return
+		}
+	}
+	further := numbers // only this one is allocated
+	r.numbers = &further
+	r.h.numbers = append(r.h.numbers, r.numbers)
 }
+
+// passNumbers are the numbers that the files of each pass have.
+type passNumbers [numPasses]metric.Set
 
 // addAll adds the IDs of from to those of to.
 func addAll(to, from *metric.Set) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -13,6 +14,18 @@ import (
 // loop allocates nothing, so collections are rare all the same (one in a minute or so),
 // and a heap of four megabytes stays below six.
 const gcPercent = 50
+
+// moderateHeap is the heap from which on it may grow by less: a node with thousands of cgroups
+// has a hundred megabytes in use, and allocates no more than others. largePercent is the least.
+const (
+	moderateHeap = 16 << 20
+	largePercent = 15
+)
+
+// growth returns by how much a heap with so many bytes in use may grow, in percent.
+func growth(used uint64) int {
+	return int(max(largePercent, min(gcPercent, gcPercent*moderateHeap/max(1, used))))
+}
 
 // settleTime is when everything that the start has allocated and thrown away can be given
 // back to the node: about two megabytes. settleEvery is when the same is done again with
@@ -31,6 +44,9 @@ func saveMemory(ctx context.Context) {
 		select {
 		case <-timer.C:
 			debug.FreeOSMemory()
+			used := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+			metrics.Read(used)
+			debug.SetGCPercent(growth(used[0].Value.Uint64()))
 			unmapProgram()
 			timer.Reset(settleEvery)
 		case <-ctx.Done():
