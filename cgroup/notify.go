@@ -13,6 +13,7 @@ type notifier struct {
 	fd    int
 	nodes map[int32]*node // by the kernel's number of the watch
 	buf   []byte
+	lost  bool // the kernel had no room to tell something
 }
 
 // notified are the events that are wanted: a directory was made, removed, or renamed.
@@ -50,22 +51,22 @@ func (w *notifier) forget(n *node) {
 	n.watch = unwatched
 }
 
-// collect marks the nodes that something has happened to. It reports false if the kernel had
-// no room to say what.
+// collect marks the nodes that something has happened to. It reports whether these are all:
+// what the kernel had no room for is lost until somebody has looked at everything.
 func (w *notifier) collect() bool {
-	whole := true
 	for {
 		n, err := unix.Read(w.fd, w.buf)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || n <= 0 {
-			return whole && (err == unix.EAGAIN || n == 0)
+			w.lost = w.lost || err != unix.EAGAIN
+			return !w.lost
 		}
 		for b := w.buf[:n]; len(b) > 0; {
 			e, rest, ok := nextNotice(b)
 			if !ok || e.mask&unix.IN_Q_OVERFLOW != 0 {
-				whole = false
+				w.lost = true
 			}
 			if n := w.nodes[e.watch]; ok && n != nil && e.mask&unix.IN_ISDIR != 0 {
 				n.dirty = true

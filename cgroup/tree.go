@@ -93,6 +93,9 @@ func (t *Tree) Update(found func(path string, instance uint64), gone func(path s
 	t.cut = 0
 	t.failed = nil
 	t.whole = t.notify == nil || !t.notify.collect() || t.sweep%wholeEvery == 0
+	if t.notify != nil {
+		t.notify.lost = false // everything is looked at then
+	}
 	if t.root == nil {
 		root := t.h.mounts[t.h.primary].dir
 		inode, _, errno := root.stat(&t.h.stat)
@@ -139,7 +142,7 @@ func (t *Tree) watch(n *node) {
 
 // doubt gives the notifier up if it hasn't told of n, in whose directory there are news.
 func (t *Tree) doubt(n *node) {
-	if t.notify == nil || n.watch == unwatched || n.dirty || t.notify.collect() && n.dirty {
+	if t.notify == nil || n.watch == unwatched || !t.notify.collect() || n.dirty {
 		return
 	}
 	t.notify.close()
@@ -149,12 +152,13 @@ func (t *Tree) doubt(n *node) {
 // compare compares the children of n with what is known, and then theirs.
 func (t *Tree) compare(n *node, found func(string, uint64), gone func(string)) {
 	if t.whole || n.dirty || n.watch == unwatched || t.notify == nil {
-		before := t.news
-		whole := t.look(n, found, gone)
-		if t.news != before {
+		told, before := n.dirty, t.news
+		n.dirty = false
+		if !t.look(n, found, gone) {
+			n.dirty = true // until it can be seen
+		} else if t.news != before && !told {
 			t.doubt(n)
 		}
-		n.dirty = !whole
 	}
 	t.cut += n.cut
 	for _, child := range n.children {
