@@ -135,7 +135,7 @@ func (h *Hierarchy) trust() {
 // openReader opens a Reader that the test closes at its end.
 func openReader(t testing.TB, h *Hierarchy, path string) *Reader {
 	t.Helper()
-	r, err := h.OpenReader(path)
+	r, err := h.OpenReader(path, 0)
 	if err != nil {
 		t.Fatalf("OpenReader(%q): %v", path, err)
 	}

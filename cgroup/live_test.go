@@ -395,7 +395,7 @@ func TestLiveGone(t *testing.T) {
 		if err := r.Read(s, false); err != ErrGone {
 			t.Errorf("Read of a removed cgroup: %v", err)
 		}
-		if _, err := h.OpenReader(path); err != ErrGone {
+		if _, err := h.OpenReader(path, 0); err != ErrGone {
 			t.Errorf("OpenReader of a removed cgroup: %v", err)
 		}
 		makeCgroup(t, h, "gone")
@@ -404,6 +404,9 @@ func TestLiveGone(t *testing.T) {
 		}
 		if _, err := r.AppendPids(nil); err != ErrGone {
 			t.Errorf("AppendPids after the path came again: %v", err)
+		}
+		if _, err := h.OpenReader(path, was); err != ErrGone {
+			t.Errorf("OpenReader of a cgroup that another one has come to the path of: %v", err)
 		}
 		news := w.update()
 		if i, j := slices.Index(news, "-"+path), slices.Index(news, "+"+path); i < 0 || j < i {

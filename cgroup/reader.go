@@ -89,8 +89,9 @@ const (
 
 // OpenReader opens the files of the cgroup at path, which is below the mount of each
 // hierarchy ("/" is the root). It returns ErrGone if there is no such cgroup in the
-// hierarchy that Tree walks.
-func (h *Hierarchy) OpenReader(path string) (*Reader, error) {
+// hierarchy that Tree walks, or another one has come to the path than the instance that Tree
+// has told of; 0 is any.
+func (h *Hierarchy) OpenReader(path string, instance uint64) (*Reader, error) {
 	rel, err := relative(path)
 	if err != nil {
 		return nil, err
@@ -103,6 +104,7 @@ func (h *Hierarchy) OpenReader(path string) (*Reader, error) {
 	for i := range r.dirs {
 		r.dirs[i].fd = none
 	}
+	r.dirs[h.primary].inode = instance // openDir compares them
 	for i := range r.files {
 		row := &h.rows[i]
 		r.files[i] = source{fd: none, pass: row.pass}
@@ -345,7 +347,8 @@ func (r *Reader) lost(i int, errno unix.Errno) bool {
 				return false
 			}
 			r.drop(m)
-			return true
+			// What was found in its place is another cgroup's if this one has ended meanwhile.
+			return alive(r.dirs[r.h.primary].fd)
 		}
 		// The cgroup lives without the file: the kernel hasn't got it, or v2's
 		// controller was switched off. Slow Reads see to the latter.

@@ -478,7 +478,7 @@ func TestGone(t *testing.T) {
 	for _, descriptors := range []int{1000, -1} {
 		m := newMachine(t, V2)
 		h := m.open(descriptors)
-		if _, err := h.OpenReader("/docker/b"); err != ErrGone {
+		if _, err := h.OpenReader("/docker/b", 0); err != ErrGone {
 			t.Errorf("OpenReader: %v", err)
 		}
 		if d := h.Descriptors(); d.Kept != 0 || d.Reopening != 0 {
@@ -518,7 +518,7 @@ func TestOpenReaderPaths(t *testing.T) {
 	h := newMachine(t, V2).open(10)
 	f := func(path string) {
 		t.Helper()
-		if _, err := h.OpenReader(path); err == nil || errors.Is(err, ErrGone) {
+		if _, err := h.OpenReader(path, 0); err == nil || errors.Is(err, ErrGone) {
 			t.Errorf("%q: %v", path, err)
 		}
 	}

@@ -356,7 +356,7 @@ func (c *Collector) found(path string, instance uint64) {
 	if !ok && !c.wanted(path) {
 		return
 	}
-	reader, err := c.o.Cgroups.OpenReader(path)
+	reader, err := c.o.Cgroups.OpenReader(path, instance)
 	if err != nil {
 		return // gone again: news, not an error
 	}

@@ -53,7 +53,7 @@ func readFixture(t *testing.T, root, path string) (numbers map[number]uint64, co
 		t.Fatal(err)
 	}
 	defer h.Close()
-	r, err := h.OpenReader(path)
+	r, err := h.OpenReader(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func TestC06TreesOfAllKinds(t *testing.T) {
 // documentOf returns the document of one sample of a cgroup, with its members in order.
 func documentOf(t *testing.T, h *cgroup.Hierarchy, path, id string) []byte {
 	t.Helper()
-	r, err := h.OpenReader(path)
+	r, err := h.OpenReader(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
