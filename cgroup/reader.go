@@ -127,6 +127,11 @@ func (h *Hierarchy) OpenReader(path string, instance uint64) (*Reader, error) {
 	for c := range r.off {
 		r.openController(controller(c))
 	}
+	if !alive(r.dirs[h.primary].fd) {
+		// What was opened meanwhile in other hierarchies may be another cgroup's.
+		r.Close()
+		return nil, ErrGone
+	}
 	r.lookUpCreated()
 	r.putDown()
 	return r, nil

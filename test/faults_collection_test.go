@@ -405,7 +405,8 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 		span = 30 * time.Minute
 	}
 	const rate, names = 200, 500 // about half of which live at a time
-	b := newBurrow(t, "swarmgaugechurn"+strconv.Itoa(os.Getpid()))
+	parent := "swarmgaugechurn" + strconv.Itoa(os.Getpid())
+	b := newBurrow(t, parent)
 	var pids []int
 	for range 20 {
 		pids = append(pids, sleeper(t))
@@ -429,7 +430,7 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 	wrong, checked := 0, 0
 	check := func() {
 		for _, d := range p.take() {
-			if d.dataset() != "container" || !strings.HasPrefix(d.text("container.id"), "fa0175") {
+			if d.dataset() != "container" || !strings.HasPrefix(d.text("container_Name"), "/"+parent+"/") {
 				continue
 			}
 			m, known := all[d.text("container.instance")]
