@@ -204,6 +204,29 @@ func (c *crowd) documents(t testing.TB) (docs []document) {
 	return docs
 }
 
+// whenAndWhose returns what lives looks at of a document, a fiftieth of it: a loop of an hour
+// has millions of them.
+func whenAndWhose(t testing.TB, source []byte) []byte {
+	var d struct {
+		At       float64 `json:"timestamp"`
+		Dataset  string  `json:"event.dataset"`
+		Name     string  `json:"container_Name,omitempty"`
+		Run      string  `json:"agent.ephemeral_id"`
+		Slot     int64   `json:"sample.slot,omitempty"`
+		Interval float64 `json:"sample.interval_seconds,omitempty"`
+		First    int64   `json:"gap.first_slot,omitempty"`
+		Last     int64   `json:"gap.last_slot,omitempty"`
+	}
+	if err := json.Unmarshal(source, &d); err != nil {
+		t.Errorf("%v: %s", err, source)
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		t.Error(err)
+	}
+	return b
+}
+
 // life is what one run of the agent has left in Elasticsearch.
 type life struct {
 	run         string // agent.ephemeral_id

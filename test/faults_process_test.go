@@ -33,6 +33,7 @@ func TestD01KillLoop(t *testing.T) {
 		kills, longest = 1000, 5*time.Second
 	}
 	c := newCrowd(t, 50, 100*time.Millisecond)
+	c.es.Shorten(func(source []byte) []byte { return whenAndWhose(t, source) })
 	c.flap()
 	buildAgent(t) // not within the first run
 	type run struct{ began, killed time.Time }

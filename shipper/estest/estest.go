@@ -90,7 +90,8 @@ type Server struct {
 	docs       map[key]struct{}
 	order      []Document
 	idsOnly    bool // nothing is added to order
-	failed     int  // documents in the failure store
+	shorten    func(source []byte) []byte
+	failed     int // documents in the failure store
 	templates  map[string]json.RawMessage
 	mapped     map[string]bool   // whether an index was made by a template
 	names      map[string]string // of indices, each once
@@ -119,6 +120,10 @@ func New() *Server {
 // KeepIDs has only indices and _ids be kept from now on, and sources neither kept nor
 // parsed: hundreds of thousands of documents a second, some tens of bytes each.
 func (s *Server) KeepIDs() { s.set(func() { s.idsOnly = true }) }
+
+// Shorten has what f makes of each source be kept instead of it from now on; f must not keep
+// or return what it is given.
+func (s *Server) Shorten(f func(source []byte) []byte) { s.set(func() { s.shorten = f }) }
 
 // OnBulk has f decide about each _bulk request from now on; n counts them from 0.
 func (s *Server) OnBulk(f func(n, docs int) Fault) { s.set(func() { s.bulk = f }) }
@@ -581,7 +586,11 @@ func (s *Server) create(name, id, source []byte) Refusal {
 	}
 	s.docs[k] = struct{}{}
 	if !s.idsOnly {
-		s.order = append(s.order, Document{index, string(id), bytes.Clone(source)})
+		kept := bytes.Clone(source)
+		if s.shorten != nil {
+			kept = s.shorten(source)
+		}
+		s.order = append(s.order, Document{index, string(id), kept})
 	}
 	return Refusal{Status: 201}
 }
