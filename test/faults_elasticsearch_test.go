@@ -196,7 +196,7 @@ func (a *agent) heldWith(t testing.TB, words ...string) time.Duration {
 // each of its documents is in Elasticsearch once, and none is missing.
 func (g *target) checkRow(t *testing.T, a *agent) (docs []document) {
 	t.Helper()
-	g.awaitDelivery(t, a, 90*time.Second, 0)
+	g.awaitDelivery(t, a, 90*time.Second)
 	missed := int(a.metric(t, "swarmgauge_slots_missed_total"))
 	a.stopInTime(t)
 	docs = documents(t, g.ElasticsearchServer, g.index, nil)
@@ -328,7 +328,7 @@ func testD08Index(t *testing.T) (conflicts int) {
 	}))
 	t.Cleanup(front.Close)
 	a := startAgent(t, replaced(options, "-storage_driver_es_host="+front.URL)...)
-	g.awaitDelivery(t, a, 30*time.Second, 0)
+	g.awaitDelivery(t, a, 30*time.Second)
 	lose.Store(true)
 	waitFor(t, 30*time.Second, "documents whose answer is lost", func() error {
 		if n, err := count(t, g.ElasticsearchServer, g.index, nil); err != nil || n <= a.delivery(t).Indexed {
@@ -493,7 +493,7 @@ func TestD15Blocks(t *testing.T) {
 	row := faults.Start(t, "D15")
 	g, options := rowTarget(t, "d15", "agent")
 	a := startAgent(t, options...)
-	g.awaitDelivery(t, a, 30*time.Second, 0)
+	g.awaitDelivery(t, a, 30*time.Second)
 	index := g.today(t)
 	var longest time.Duration
 	var found []string
@@ -520,7 +520,7 @@ func TestD15Blocks(t *testing.T) {
 	}
 	f("read-only", set("index.blocks.write", true), set("index.blocks.write", nil), "blocked for writing")
 	f("closed", post("/"+index+"/_close"), post("/"+index+"/_open?wait_for_active_shards=1"), "closed")
-	g.awaitDelivery(t, a, 60*time.Second, 0)
+	g.awaitDelivery(t, a, 60*time.Second)
 
 	// The watermark that no disk satisfies; the server looks every ten seconds.
 	watermark := func(free any, on any) func() {
@@ -537,7 +537,7 @@ func TestD15Blocks(t *testing.T) {
 		g.Do(context.Background(), http.MethodPut, "/_cluster/settings", map[string]any{"persistent": map[string]any{"cluster.routing.allocation.disk.*": nil}})
 	})
 	f("flood stage", watermark("900tb", true), watermark("1kb", true), "disk is almost full")
-	g.awaitDelivery(t, a, 60*time.Second, 0)
+	g.awaitDelivery(t, a, 60*time.Second)
 	watermark(nil, nil)()
 
 	// A deleted index is made anew by the template. What had been delivered to it is gone
@@ -667,7 +667,7 @@ func TestD16Credentials(t *testing.T) {
 		line.pull()
 	}
 	a := startAgent(t, replaced(options, "-storage_driver_es_host=https://"+line.address)...)
-	g.awaitDelivery(t, a, 30*time.Second, 0)
+	g.awaitDelivery(t, a, 30*time.Second)
 	step(a, "password", func() {
 		if err := s.SetPassword("rotated", "another-password"); err != nil {
 			t.Fatal(err)
@@ -703,7 +703,7 @@ func TestD16Credentials(t *testing.T) {
 	t.Cleanup(front.Close)
 	options = g.options("/none/", "-storage_driver_es_host="+front.URL, "-es-api-key-file="+g.file(t, "key", "id:first\n"))
 	a = startAgent(t, options...)
-	g.awaitDelivery(t, a, 30*time.Second, 0)
+	g.awaitDelivery(t, a, 30*time.Second)
 	step(a, "API key (proxy)", func() { valid.Store("id:second") }, func() { g.file(t, "key", "id:second\n") }, "API key file")
 	g.checkRow(t, a)
 	row.Result("delivering after it was mended, without a restart: %s; 0 lost, 0 twice", strings.Join(found, ", "))
@@ -896,7 +896,7 @@ func TestD21Versions(t *testing.T) {
 			g, options := rowTarget(t, "to-d21-"+commit, "agent")
 			// Something delivered and kept, something that waits, a request.
 			a := startAgent(t, options...)
-			g.awaitDelivery(t, a, 60*time.Second, 0)
+			g.awaitDelivery(t, a, 60*time.Second)
 			a.stopInTime(t)
 			a = startAgent(t, replaced(options, "-storage_driver=")...)
 			time.Sleep(3 * time.Second)
@@ -995,7 +995,7 @@ func TestD23Forgotten(t *testing.T) {
 		before = 5 * time.Minute
 	}
 	time.Sleep(before)
-	g.awaitDelivery(t, a, 60*time.Second, 0)
+	g.awaitDelivery(t, a, 60*time.Second)
 	acknowledged := a.delivery(t).Indexed
 	if err := g.Kill(); err != nil {
 		t.Fatal(err)

@@ -249,7 +249,7 @@ func testLeastPrivilege(t *testing.T, version string) {
 	}
 	for i, g := range targets {
 		a := agents[i]
-		g.awaitDelivery(t, a, 60*time.Second, 0)
+		g.awaitDelivery(t, a, 60*time.Second)
 		a.awaitHealth(t)
 		if log := a.logs(t); cases[i].name == "agent" && !strings.Contains(log, "may not see index templates") {
 			t.Errorf("nothing says that the template isn't seen:\n%s", log)
