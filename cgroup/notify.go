@@ -31,16 +31,13 @@ func newNotifier() *notifier {
 	return &notifier{fd: fd, nodes: map[int32]*node{}, buf: make([]byte, notifyBuffer)}
 }
 
-// watch has the kernel tell of the directory of n, which is at path. It reports false if
-// there is no room for it (fs.inotify.max_user_watches).
-func (w *notifier) watch(n *node, path string) bool {
-	number, err := unix.InotifyAddWatch(w.fd, path, notified)
-	if err != nil {
-		return false
+// watch has the kernel tell of the directory of n, which is at path. Where there is no room
+// for it (fs.inotify.max_user_watches), n stays unwatched.
+func (w *notifier) watch(n *node, path string) {
+	if number, err := unix.InotifyAddWatch(w.fd, path, notified); err == nil {
+		n.watch = int32(number)
+		w.nodes[n.watch] = n
 	}
-	n.watch = int32(number)
-	w.nodes[n.watch] = n
-	return true
 }
 
 // forget gives up the watch of n, which the kernel drops itself when the directory goes.

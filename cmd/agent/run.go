@@ -29,7 +29,7 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 		return usageError{fmt.Errorf("%q is not an option; options begin with a dash, and the command stands before them", rest[0])}
 	}
 	if p.ownProcess {
-		startAnew(o.Profiling)
+		slackenTimers()
 	}
 	runtime.GOMAXPROCS(o.procs())
 	log := newLog(o.LogLevel, o.LogFormat, p.stderr)
