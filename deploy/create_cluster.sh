@@ -250,6 +250,9 @@ image_of() { sed -n "s/^ *image: \${[A-Z]*_IMAGE:-\(.*\/$1:.*\)}\$/\1/p" "$here/
 # server that is known not to be there, it has no answer at once instead of after half a
 # minute.
 #
+# A node that was stopped hard has left files with the ids of its processes, which are those of
+# others when it starts again: the engine would wait for a containerd that it takes to run.
+#
 # The fields of mountinfo: 36 35 98:0 /root /mount/point …
 # shellcheck disable=SC2016 # the node expands it
 node_entry='
@@ -274,7 +277,7 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
 		echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control
 	done
 fi
-rm -f /var/run/docker.pid
+rm -f /var/run/docker.pid /var/run/docker/containerd/*.pid
 exec dockerd --host unix:///var/run/docker.sock
 '
 
