@@ -169,7 +169,8 @@ const swarmAgain = 10 * time.Second
 // known, because somebody else may be the one to tell it by now.
 func (b *background) watchSwarm(ctx context.Context) {
 	lead := min(swarmLead, b.o.Window/4)
-	for tells := true; ; {
+	tells := true
+	for {
 		now := time.Duration(time.Now().UnixNano())
 		wait := b.o.Window - (now+lead)%b.o.Window
 		if !tells {

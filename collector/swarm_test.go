@@ -2,7 +2,9 @@ package collector
 
 import (
 	"context"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
@@ -111,4 +113,37 @@ func TestSwarmChanges(t *testing.T) {
 		asked.states <- state
 		b.tickUntil(t, "the state", func() bool { return b.swarm == state })
 	}
+}
+
+// TestSwarmAskedInVain holds that an engine which has nothing to tell is asked seldom until
+// something changes, and one that has at each interval.
+func TestSwarmAskedInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		changes := make(chan struct{})
+		asked := 0
+		var state *metric.SwarmState
+		b := newBackground(Options{Window: time.Second, SwarmChanges: changes, Swarm: func(context.Context) (*metric.SwarmState, []metric.Event) {
+			asked++
+			return state, nil
+		}})
+		var running sync.WaitGroup
+		running.Go(func() { b.watchSwarm(ctx) })
+		within := func(d time.Duration, least, most int) {
+			t.Helper()
+			before := asked
+			time.Sleep(d)
+			synctest.Wait()
+			if n := asked - before; n < least || n > most {
+				t.Errorf("asked %d times in %v, want %d to %d", n, d, least, most)
+			}
+		}
+		within(time.Minute, 5, 7)
+		state = new(metric.SwarmState)
+		changes <- struct{}{}
+		within(10*time.Millisecond, 1, 1)
+		within(time.Minute, 29, 60) // the answer is paused for a moment
+		cancel()
+		running.Wait()
+	})
 }

@@ -58,8 +58,8 @@ func (d disk) open(id string) (dir, file, error) {
 }
 
 // stamp returns the version of the record of the container id with one system call, zero
-// where there is none. A record that is the same as before needn't be opened: what it takes
-// to open one without following a link is a fiftieth of the agent's CPU time.
+// where there is none. A record that is the same as before needn't be opened: to open one
+// without following a link takes eight (1.5 % of the agent's CPU time, by perf).
 func (d disk) stamp(id string) stamp {
 	var st unix.Stat_t
 	if unix.Fstatat(unix.AT_FDCWD, d.containers+"/"+id+"/"+recordName, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {

@@ -180,8 +180,8 @@ func (e *Engine) inspectDocker(ctx context.Context, path, id string) (*metric.Co
 		defer f.close()
 		next.stamp = f.stamp
 	}
-	if last.fresh(next.stamp, now) {
-		return last.container, last.err
+	if err != nil && last.fresh(stamp{}, now) {
+		return last.container, last.err // a record that can be seen and not be opened is none
 	}
 	if err == nil {
 		next.container, next.until, err = e.fromDisk(ctx, path, id, one, f, &last, now)

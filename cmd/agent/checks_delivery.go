@@ -30,7 +30,7 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 	case "":
 		f.Status = shipper.Degraded
 		f.Text = "No Elasticsearch is set: documents are kept in the spool until there is one."
-		f.mend.settings = []option{{"storage_driver", "elasticsearch"}, {"storage_driver_es_host", placeholder}}
+		f.mend.settings = []option{{"storage_driver", "elasticsearch"}, {"storage_driver_es_host", someHost}}
 		return []finding{f}
 	}
 	r := shipper.RunOutputTest(ctx, o.shipper(zap.NewNop()),
@@ -66,8 +66,8 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 	return all
 }
 
-// placeholder stands for an address that only a person knows.
-const placeholder = "http://ELASTICSEARCH:9200"
+// someHost stands for an address that only a person knows.
+const someHost = "http://ELASTICSEARCH:9200"
 
 // deliveryCheck is the name that doctor has for what a test of the output looks at.
 func deliveryCheck(f *shipper.Finding) string {
@@ -100,7 +100,7 @@ func (c *checks) mendAddress(ctx context.Context, f *shipper.Finding) (m mend) {
 	hosts := strings.Split(c.o.ESHost, ",")
 	better := c.findElasticsearch(ctx, f.Address)
 	if better == "" {
-		better = placeholder
+		better = someHost
 	}
 	for i, host := range hosts {
 		if strings.HasSuffix(strings.TrimRight(redact(host), "/"), strings.TrimPrefix(f.Address, "http://")) {

@@ -15,8 +15,8 @@ import (
 // and a heap of four megabytes stays below six.
 const gcPercent = 50
 
-// moderateHeap is the heap from which on it may grow by less: a node with thousands of cgroups
-// has a hundred megabytes in use, and allocates no more than others. largePercent is the least.
+// moderateHeap is the heap from which on it may grow by less, down to largePercent: a node with
+// ten thousand cgroups has 160 MiB in use, nearly all of it for good.
 const (
 	moderateHeap = 16 << 20
 	largePercent = 15
