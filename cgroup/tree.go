@@ -92,10 +92,8 @@ func (t *Tree) Update(found func(path string, instance uint64), gone func(path s
 	t.sweep++
 	t.cut = 0
 	t.failed = nil
-	t.whole = t.notify == nil || !t.notify.collect() || t.sweep%wholeEvery == 0
-	if t.notify != nil {
-		t.notify.lost = false // everything is looked at then
-	}
+	lost := t.notify != nil && !t.notify.collect()
+	t.whole = t.notify == nil || lost || t.sweep%wholeEvery == 0
 	if t.root == nil {
 		root := t.h.mounts[t.h.primary].dir
 		inode, _, errno := root.stat(&t.h.stat)
@@ -107,6 +105,9 @@ func (t *Tree) Update(found func(path string, instance uint64), gone func(path s
 		found(metric.Root, inode)
 	}
 	t.compare(t.root, found, gone)
+	if lost {
+		t.notify.lost = false // everything was looked at
+	}
 	return t.failed
 }
 
@@ -142,7 +143,7 @@ func (t *Tree) watch(n *node) {
 
 // doubt gives the notifier up if it hasn't told of n, in whose directory there are news.
 func (t *Tree) doubt(n *node) {
-	if t.notify == nil || n.watch == unwatched || !t.notify.collect() || n.dirty {
+	if t.notify == nil || n.watch == unwatched || t.notify.lost || !t.notify.collect() || n.dirty {
 		return
 	}
 	t.notify.close()
