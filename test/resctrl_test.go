@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -127,6 +128,9 @@ func TestResctrl(t *testing.T) {
 			if _, ok := s.series(occupancy, map[string]string{"name": name}); !ok {
 				return fmt.Errorf("%s has none", name)
 			}
+		}
+		if _, ok := off.scrape(t).series("container_last_seen", map[string]string{"name": "resctrl-named"}); !ok {
+			return errors.New("the agent without the group doesn't know resctrl-named yet")
 		}
 		return nil
 	})
