@@ -13,10 +13,12 @@ func TestDecodersAreCheap(t *testing.T) {
 	f := func(name string, b []byte, id string) {
 		t.Helper()
 		best := time.Hour
+		limit := time.Duration(float64(20*time.Millisecond) * float64(len(b)) / (64 << 10))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		const runs = 5
-		for range runs {
+		runs := 0
+		// A machine that does other things interrupts some runs, and not all of them.
+		for ; runs < 5 || best > limit && runs < 200; runs++ {
 			began := time.Now()
 			if r, err := decodeRecord(b, id, []string{"S"}); err == nil {
 				r.container("/docker/" + id)
@@ -25,12 +27,12 @@ func TestDecodersAreCheap(t *testing.T) {
 			best = min(best, time.Since(began))
 		}
 		runtime.ReadMemStats(&after)
-		perLength := float64(after.TotalAlloc-before.TotalAlloc) / runs / float64(len(b))
+		perLength := float64(after.TotalAlloc-before.TotalAlloc) / float64(runs) / float64(len(b))
 		for64 := time.Duration(float64(best) * (64 << 10) / float64(len(b)))
 		t.Logf("%s: %d bytes in %v (%v for 64 KiB), %.1f times the length allocated", name, len(b), best, for64, perLength)
 		// encoding/json needs eleven times the length for a map of small labels, and for its
 		// own stack of open brackets.
-		if for64 > 20*time.Millisecond || perLength > 16 {
+		if best > limit || perLength > 16 {
 			t.Errorf("%s: %v for 64 KiB, %.1f times the length allocated", name, for64, perLength)
 		}
 	}
