@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/swarmgauge/swarmgauge/kibana"
@@ -50,6 +51,21 @@ nodes are containers of one machine, which is why each of them shows the CPU, me
 				fmt.Fprintf(&b, "| %s | %s | %s |\n", p.ID, p.Title, p.Description)
 			}
 		}
+	}
+	b.WriteString(`
+## Alert rules
+
+` + "`agent setup -rules`" + ` makes these in Kibana, all disabled: give one an action and switch it on. Each is asked once a minute. In
+the conditions, a dataset stands without its prefix (` + "`event.dataset: swarmgauge.agent`" + ` is ` + "`agent`" + `), and the minutes are the
+time up to now that the number is made of. A rule that looks at groups can't see one without documents; so the silence of
+a node is the age of its newest document, which Elasticsearch computes by a script of one line (` + "`silent_seconds`" + `, a
+field of the rule alone).
+
+| Rule | Fires when |
+|---|---|
+`)
+	for _, r := range kibana.Rules(kibana.DefaultPrefix, "") {
+		fmt.Fprintf(&b, "| %s | %s |\n", strings.TrimPrefix(r.Name, "swarmgauge: "), r.Condition)
 	}
 	return b.Bytes()
 }
