@@ -53,7 +53,7 @@ func agents() *Panel {
 				{Label: "CPU for a sweep", Value: perSweep(), Unit: Seconds},
 				{Label: "Memory", Value: LastNumber("agent.memory.rss_bytes"), Unit: Bytes},
 			},
-		}}, toNode)
+		}}, toNode, toNeighbours)
 }
 
 func silentNodes() *Panel {
@@ -82,21 +82,21 @@ func deliveryRows() *Panel {
 				{Label: "Trouble", Value: LastText("agent.delivery.trouble").Lately(lately)},
 				{Label: "Trouble with the disk", Value: LastText("agent.spool.fault").Lately(lately)},
 			},
-		}}, toNode)
+		}}, toNode, toDisk)
 }
 
 // perAgent is a chart with a line for each agent.
-func perAgent(id, title, description, axis string, value Value, order Value, unit Unit) *Panel {
+func perAgent(id, title, description, axis string, value Value, order Value, unit Unit, links ...Link) *Panel {
 	return panel(id, title, description, Dataset("agent"), &XY{Left: axis, Layers: []*Layer{{
 		Series:  Lines,
 		Buckets: []Bucket{Top("Node", 20, "host.name", order), Time()},
 		Metrics: []Metric{{Label: title, Value: value, Unit: unit}},
-	}}}, toNode)
+	}}}, append([]Link{toNode}, links...)...)
 }
 
 func agentCPU() *Panel {
 	return perAgent("G5-cpu", "What CPU do agents need?", "CPU time for a sweep over all containers, the mean since the agent's start. A hundredth of a second each second is 1 % of a core.", "Seconds for a sweep",
-		perSweep(), Max("agent.cpu.core_seconds"), Seconds)
+		perSweep(), Max("agent.cpu.core_seconds"), Seconds, toNeighbours)
 }
 
 func agentMemory() *Panel {
@@ -106,12 +106,12 @@ func agentMemory() *Panel {
 
 func sweepTimes() *Panel {
 	return perAgent("G6", "Do sweeps end in time?", "The longest sweep of each agent. One that takes longer than the sampling interval, a second, makes it miss the next.", "Seconds",
-		Max("agent.sweep.longest_seconds"), Max("agent.sweep.longest_seconds"), Seconds)
+		Max("agent.sweep.longest_seconds"), Max("agent.sweep.longest_seconds"), Seconds, toNeighbours)
 }
 
 func waiting() *Panel {
 	return perAgent("G7", "How much waits in the spool?", "Batches that Elasticsearch has not acknowledged yet: one or two are usual, a growing number means that it isn't reached.", "Batches",
-		Max("agent.spool.batches"), Max("agent.spool.batches"), Pieces)
+		Max("agent.spool.batches"), Max("agent.spool.batches"), Pieces, toDisk)
 }
 
 func gaps() *Panel {
@@ -135,5 +135,5 @@ func gapRows() *Panel {
 				{Label: "Sweeps", Value: Sum("gap.sweeps"), Unit: Pieces},
 				{Label: "Last", Value: LastTime("@timestamp")},
 			},
-		}}, toNode)
+		}}, toNode, toNeighbours)
 }

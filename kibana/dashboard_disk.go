@@ -10,7 +10,7 @@ func diskBoard() *Dashboard {
 			{Title: "Service", Field: "swarm.service.name"},
 		},
 		Panels: arrange(
-			across(13, filesystems("F1")),
+			across(13, filesystems("F1", toNode, toAgents)),
 			across(12, filesystemHistory(), spaceHistory()),
 			across(12, engineSpace()),
 			across(14, spaceRows("F3-layers", "Which containers write into their own layer?", "layer_bytes"),
@@ -26,7 +26,7 @@ func filesystemHistory() *Panel {
 			Series:  Lines,
 			Buckets: []Bucket{Top("Node", 20, "host.name", Max("filesystem.usage")), Time()},
 			Metrics: []Metric{{Label: "Used", Value: Max("filesystem.usage"), Unit: Ratio}},
-		}}}, toNode)
+		}}}, toNode, toNeighbours)
 }
 
 // seen are the containers whose files the agent counts.
@@ -56,7 +56,7 @@ func engineSpace() *Panel {
 				{Label: "Build cache", Value: LastNumber("engine.build_cache.bytes"), Unit: Bytes},
 				{Label: "Of it unused", Value: LastNumber("engine.build_cache.reclaimable_bytes"), Unit: Bytes},
 			},
-		}}, toNode)
+		}}, toNode, toAgents)
 }
 
 // spaceRows is a table of the containers that take the most of one kind of space.

@@ -74,7 +74,7 @@ func pressureMap() *Panel {
 		All(Dataset("node"), Exists("host.pressure.cpu.some_seconds")), &Heat{Layer: &Layer{
 			Buckets: []Bucket{Top("Node", 30, "host.name", Sum("host.pressure.cpu.some_seconds")), Time()},
 			Metrics: []Metric{{Label: "Waited for a CPU", Value: Divide(Sum("host.pressure.cpu.some_seconds"), Sum("sample.interval_seconds")), Unit: Ratio, Limits: Limits{0.2, 0.5}}},
-		}}, toNode)
+		}}, toNode, toAgents)
 }
 
 func suspects() *Panel {

@@ -14,7 +14,7 @@ func nodeBoard() *Dashboard {
 			across(12, deviceBytes(), deviceOperations()),
 			across(12, deviceBusy(), deviceWaits()),
 			across(12, interfaceBytes(), interfaceTrouble()),
-			across(13, filesystems("C7")),
+			across(13, filesystems("C7", toDisk)),
 		),
 	}
 }
@@ -183,7 +183,7 @@ func interfaceTrouble() *Panel {
 const filling = "10m"
 
 // filesystems is on the board of disk space, too.
-func filesystems(id string) *Panel {
+func filesystems(id string, links ...Link) *Panel {
 	const full, secondsOfDay = "filesystem.full_in_seconds", 86400
 	left := LastNumber(full).Lately(filling)
 	return panel(id, "Which filesystems fill up?", "Space and inodes in use, how much comes each day, and the days until it is full at the pace of the last day. The last two are empty while a filesystem isn't filling.",
@@ -199,5 +199,5 @@ func filesystems(id string) *Panel {
 				{Label: "Device", Value: LastText("filesystem.device")},
 				{Label: "Type", Value: LastText("filesystem.type")},
 			},
-		}}, toNode)
+		}}, links...)
 }

@@ -118,20 +118,20 @@ func swarmMemory() *Panel {
 
 // topServices are A5.
 func topServices() []*Panel {
-	top := func(id, title string, value, order Value, unit Unit, color string) *Panel {
+	top := func(id, title string, value, order Value, unit Unit, color string, links ...Link) *Panel {
 		return panel(id, title, "Ten services, the whole time range. Empty without services.",
 			All(containers(), Exists("swarm.service.name")), &XY{Layers: []*Layer{{
 				Series:  SidewayBars,
 				Buckets: []Bucket{Top("Service", 10, "swarm.service.name", order)},
 				Metrics: []Metric{{Label: title, Value: value, Unit: unit, Color: color}},
-			}}}, toService)
+			}}}, append([]Link{toService}, links...)...)
 	}
 	received, sent := "container.network.ingress.bytes", "container.network.egress.bytes"
 	return []*Panel{
-		top("A5-cpu", "Who uses the CPU?", PerSecond("container.cpu.core_seconds"), Sum("container.cpu.core_seconds"), Cores, colorCPU),
-		top("A5-memory", "Who uses memory?", Total("container.memory.working_set_bytes"), Sum("container.memory.working_set_bytes"), Bytes, colorMemory),
+		top("A5-cpu", "Who uses the CPU?", PerSecond("container.cpu.core_seconds"), Sum("container.cpu.core_seconds"), Cores, colorCPU, toNeighbours),
+		top("A5-memory", "Who uses memory?", Total("container.memory.working_set_bytes"), Sum("container.memory.working_set_bytes"), Bytes, colorMemory, toNeighbours),
 		top("A5-network", "Who sends and receives?", Add(PerSecond(received), PerSecond(sent)), Sum(received), BytesPerSecond, colorSent),
-		top("A5-disk", "Who writes to disks?", PerSecond("container.disk.write.bytes"), Sum("container.disk.write.bytes"), BytesPerSecond, colorWritten),
+		top("A5-disk", "Who writes to disks?", PerSecond("container.disk.write.bytes"), Sum("container.disk.write.bytes"), BytesPerSecond, colorWritten, toNeighbours, toDisk),
 	}
 }
 
@@ -199,7 +199,7 @@ func nodeMap() *Panel {
 				{Label: "Waited for memory", Value: share("host.pressure.memory.some_seconds", "host.memory.total_bytes"), Unit: Ratio, Limits: Limits{0.05, 0.1}},
 				{Label: "Waited for IO", Value: share("host.pressure.io.some_seconds", "host.memory.total_bytes"), Unit: Ratio, Limits: Limits{0.1, 0.3}},
 			},
-		}}, toNode)
+		}}, toNode, toNeighbours, toDisk, toAgents)
 }
 
 // share is the part of the time that a flow of seconds is: of the time of the documents

@@ -28,7 +28,8 @@ schemas that Kibana's source has, and ask every question of every panel of real 
 Kibana would. That a Kibana draws the answers as they are meant, nobody has seen yet: please tell how it looks.
 
 A click on a name in a panel leads to the dashboard of that service, node or container, with the time and the filters
-that are set. Panels about the Swarm's own state (A1, A2, A8, B1, B6, G3) need an agent with the engine's socket on the
+that are set; from nodes also to who is in whose way there, to their disk space and to their agent, where the panel asks
+for that. Panels about the Swarm's own state (A1, A2, A8, B1, B6, G3) need an agent with the engine's socket on the
 leader; which other things can be missing is said below and, in Kibana, at the little i of each panel.
 
 The pictures are drawings, not screenshots of Kibana: ` + "`make pictures`" + ` runs a Swarm of three nodes for some minutes, asks a

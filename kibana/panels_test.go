@@ -56,3 +56,45 @@ func checkNames(t *testing.T, id string, l *Layer) {
 		}
 	}
 }
+
+// TestLinksLeadOn wants each link to lead to another dashboard, which has a menu of what was
+// clicked on: so the filter that comes along makes sense there, and can be taken back.
+func TestLinksLeadOn(t *testing.T) {
+	boards := map[Link]*Dashboard{}
+	for _, d := range Dashboards() {
+		boards[Link(d.ID)] = d
+	}
+	for _, d := range boards {
+		for _, p := range d.Panels {
+			titles := map[string]bool{}
+			for _, link := range p.Links {
+				to := boards[link]
+				if to == nil || to == d {
+					t.Errorf("%s leads to %q", p.ID, link)
+					continue
+				}
+				if titles[link.title()] {
+					t.Errorf("%s has two links with the title %q", p.ID, link.title())
+				}
+				titles[link.title()] = true
+				if !groupsByMenuOf(p, to) {
+					t.Errorf("%s leads to %s, which has no menu of what it groups by", p.ID, to.Title)
+				}
+			}
+		}
+	}
+}
+
+// groupsByMenuOf tells whether the panel has groups by the field of a menu of the dashboard.
+func groupsByMenuOf(p *Panel, to *Dashboard) bool {
+	for _, l := range p.Chart.layers() {
+		for i := range l.Buckets {
+			for _, c := range to.Controls {
+				if l.Buckets[i].field == c.Field {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
