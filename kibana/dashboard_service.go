@@ -13,9 +13,11 @@ func serviceBoard() *Dashboard {
 		Panels: arrange(
 			across(12, replicas(), deploys()),
 			across(13, replicaCPU(), replicaMemory()),
-			across(12, traffic("B2-network"), diskTraffic("B2-disk")),
+			across(12, traffic("B2-network"), replicaTraffic()),
+			across(12, diskTraffic("B2-disk"), replicaDisks()),
 			across(12, cpuOfLimit("B3"), memoryOfLimit("B4")),
 			across(16, tasks()),
+			across(11, restarts()),
 			across(12, deployRows(), serviceEvents()),
 		),
 	}
@@ -90,6 +92,37 @@ func replicaMemory() *Panel {
 				{Label: "Median replica", Value: Median(used), Unit: Bytes, Color: colorMemory},
 			},
 		}}})
+}
+
+// spread shows two flows of the replica that has most of each beside the median one's.
+func spread(id, title, description string, flows [2]flow) *Panel {
+	var metrics []Metric
+	for _, f := range flows {
+		metrics = append(metrics,
+			Metric{Label: f.label + ", busiest replica", Value: ofOne(Max(f.field)), Unit: BytesPerSecond, Color: f.busiest},
+			Metric{Label: f.label + ", median replica", Value: ofOne(Median(f.field)), Unit: BytesPerSecond, Color: f.median})
+	}
+	return panel(id, title, description+" Far apart, the load is badly spread. Flags are deployments.",
+		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Bytes of one replica each second", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: metrics,
+		}}})
+}
+
+// flow is a field of which a container has an amount in each interval.
+type flow struct{ label, field, busiest, median string }
+
+func replicaTraffic() *Panel {
+	return spread("B2-network-spread", "Network: is one replica busier than the others?", "Bytes of the replica that received or sent the most, and of the median one. Empty where containers have no network of their own.", [2]flow{
+		{"Received", "container.network.ingress.bytes", colorBad, colorReceived},
+		{"Sent", "container.network.egress.bytes", colorLimit, colorSent},
+	})
+}
+
+func replicaDisks() *Panel {
+	return spread("B2-disk-spread", "Disks: is one replica busier than the others?", "Bytes of the replica that read or wrote the most, and of the median one. Empty where the kernel doesn't count the IO of containers.", [2]flow{
+		{"Read", "container.disk.read.bytes", colorBad, colorRead},
+		{"Written", "container.disk.write.bytes", colorLimit, colorWritten},
+	})
 }
 
 // traffic, diskTraffic, cpuOfLimit and memoryOfLimit are on the board of a container, too.
@@ -169,6 +202,24 @@ func tasks() *Panel {
 				{Label: "Digest", Value: LastText("container.image.hash.all")},
 			},
 		}}, toContainer)
+}
+
+// restarts counts events: container.restart_count is about the engine's own restarts alone,
+// of which a task of a Swarm has none, because Swarm starts another container instead.
+func restarts() *Panel {
+	ended := Is("event.action", "die")
+	return panel("B5-restarts", "How often was it started anew?", "Starts and ends of the service's containers on each node in the time range; failed are those with another exit code than 0. Swarm starts another container in place of one that ended, and so an end and a start are a restart. Empty where nothing started or ended.",
+		All(Dataset("event"), OneOf("event.action", "start", "die"), Exists("swarm.service.name")), &Rows{SortBy: 1, Layer: &Layer{
+			Buckets: []Bucket{Top("Service", 20, "swarm.service.name", Count()), Top("Node", 50, "host.name", Count())},
+			Metrics: []Metric{
+				{Label: "Starts", Value: Count().Of(Is("event.action", "start")), Unit: Pieces},
+				{Label: "Ends", Value: Count().Of(ended), Unit: Pieces},
+				{Label: "Failed", Value: Count().Of(All(ended, Above("container.exit_code", 0))), Unit: Pieces, Limits: Limits{1, 3}},
+				{Label: "For want of memory", Value: Count().Of(Is("container.oom_killed", "true")), Unit: Pieces, Limits: Limits{1, 1}},
+				{Label: "Replicas that ended", Value: UniqueCount("swarm.task.slot").Of(ended), Unit: Pieces},
+				{Label: "Last end", Value: LastTime("@timestamp").Of(ended)},
+			},
+		}}, toNode, toNeighbours)
 }
 
 func serviceEvents() *Panel {

@@ -169,6 +169,7 @@ func swarm(t *testing.T) []document {
 	}
 	at := rangeEnd.Add(-time.Minute)
 	add(at, "die", "worker-1", document{"container.name": "shop_web.2", "swarm.service.name": "shop_web", "container.exit_code": 137, "container.oom_killed": true})
+	add(at, "die", "worker-1", document{"event.action": "start", "container.name": "shop_web.3", "swarm.service.name": "shop_web", "container.exit_code": nil, "container.oom_killed": nil})
 	add(at, "service_update", "manager-1", document{"swarm.service.name": "shop_web"})
 	add(at, "gap", "worker-1", document{"gap.documents": 7, "gap.sweeps": 3})
 	return all
@@ -334,6 +335,9 @@ func checkValues(t *testing.T, s server, byID map[string]*kibana.Panel) {
 	first("A6-codes", "Exit code", 137.0)
 	first("A6-codes", "For want of memory", 1.0)
 	first("A6-codes", "Last", rangeEnd.Add(-time.Minute))
+	first("B5-restarts", "Service", "shop_web")
+	first("B5-restarts", "Starts", 1.0)
+	first("B5-restarts", "Failed", 1.0)
 	first("A7", "Container", "shop_web.2")
 	first("A7", "Node", "worker-1")
 	first("E1", "Container", "load_stress.1")

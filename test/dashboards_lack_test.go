@@ -21,6 +21,7 @@ func dashboardsLack() map[string]lack {
 		noReclaim  = lack{"there is memory enough for files, and cgroup v1 doesn't count what is looked at", true}
 		nothing    = lack{why: "no agent is in trouble, and none has lost anything"}
 		moment     = lack{"a question of the moment", true}
+		usual      = lack{"most containers may have nothing to do", true}
 	)
 
 	return map[string]lack{
@@ -28,15 +29,21 @@ func dashboardsLack() map[string]lack {
 		"*More each day":   young,
 		"*Full in":         young,
 
-		"A5-disk/Who writes to disks?": blockIO,
-		"B2-disk/Read":                 blockIO,
-		"B2-disk/Written":              blockIO,
-		"D6/Read":                      blockIO,
-		"D6/Written":                   blockIO,
-		"D6-operations/Reads":          blockIO,
-		"D6-operations/Writes":         blockIO,
-		"E3/Reads":                     blockIO,
-		"E3/Writes":                    blockIO,
+		"A5-disk/Who writes to disks?":               blockIO,
+		"B2-disk/Read":                               blockIO,
+		"B2-disk/Written":                            blockIO,
+		"D6/Read":                                    blockIO,
+		"B2-disk-spread/Read, busiest replica":       blockIO,
+		"B2-disk-spread/Written, busiest replica":    blockIO,
+		"B2-disk-spread/Read, median replica":        usual,
+		"B2-disk-spread/Written, median replica":     usual,
+		"B2-network-spread/Received, median replica": usual,
+		"B2-network-spread/Sent, median replica":     usual,
+		"D6/Written":                                 blockIO,
+		"D6-operations/Reads":                        blockIO,
+		"D6-operations/Writes":                       blockIO,
+		"E3/Reads":                                   blockIO,
+		"E3/Writes":                                  blockIO,
 
 		"D4": noPressure,
 		"E2": noPressure,
