@@ -14,6 +14,9 @@ func neighboursBoard() *Dashboard {
 			across(14, throttledRows()),
 			across(14, starvedRows()),
 			across(14, suspects()),
+			across(14, suspectsBy("E3-reads", "Who keeps the disks busy reading?", "read from devices", "container.disk.read.bytes", "Reads", BytesPerSecond, noBlockIO),
+				suspectsBy("E3-writes", "Who keeps the disks busy writing?", "wrote to devices", "container.disk.write.bytes", "Writes", BytesPerSecond, noBlockIO),
+				suspectsBy("E3-reclaim", "For whom does the kernel look for memory?", "had the kernel look through for memory, in pages,", "container.memory.pages_scanned", "Reclaim", EachSecond, " Zero where there is memory enough, and on cgroup v1, which doesn't count it.")),
 			split(13, []int{28, 20}, kills(), killRows()),
 			across(15, limits()),
 		),
@@ -92,6 +95,25 @@ func suspects() *Panel {
 				{Label: "Writes", Value: each("container.disk.write.bytes"), Unit: BytesPerSecond},
 				{Label: "Reclaim", Value: each("container.memory.pages_scanned"), Unit: EachSecond},
 				{Label: "CPU limit", Value: LastNumber("container.cpu.limit_cores"), Unit: Cores},
+				{Label: "Service", Value: LastText("swarm.service.name")},
+			},
+		}}, toContainer, toNode)
+}
+
+const noBlockIO = " Zero where the kernel doesn't count the IO of containers, as with cgroup v1 and disks that queue by themselves."
+
+// suspectsBy are the containers on each node that took the most of one thing: who fills a
+// disk may need hardly any CPU.
+func suspectsBy(id, title, did, field, label string, unit Unit, zero string) *Panel {
+	return panel(id, title, "On each node the containers that "+did+" the most, however little CPU they used."+zero,
+		containers(), &Rows{SortBy: -1, Layer: &Layer{
+			Buckets: []Bucket{
+				Top("Node", 20, "host.name", Sum(field)),
+				Top("Container", 5, "container.name", Sum(field)),
+			},
+			Metrics: []Metric{
+				{Label: label, Value: Divide(Sum(field), Sum("sample.interval_seconds")), Unit: unit},
+				{Label: "CPU", Value: cores(), Unit: Cores},
 				{Label: "Service", Value: LastText("swarm.service.name")},
 			},
 		}}, toContainer, toNode)

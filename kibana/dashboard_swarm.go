@@ -26,7 +26,8 @@ func swarmBoard() *Dashboard {
 			across(7, swarmNumbers()...),
 			split(12, []int{12, 36}, missingNumber(), missingRows()),
 			across(14, swarmCPU(), swarmMemory()),
-			across(14, topServices()...),
+			across(12, topServices()[:2]...),
+			across(12, topServices()[2:]...),
 			split(14, []int{28, 20}, exits(), exitRows()),
 			across(12, unhealthy(), unplaced()),
 			across(14, nodeMap()),
@@ -116,7 +117,8 @@ func swarmMemory() *Panel {
 		}})
 }
 
-// topServices are A5.
+// topServices are A5. Each ranks by the field that it shows: Elasticsearch can't rank by a sum
+// of two, so that what is received and what is sent are panels of their own.
 func topServices() []*Panel {
 	top := func(id, title string, value, order Value, unit Unit, color string, links ...Link) *Panel {
 		return panel(id, title, "Ten services, the whole time range. Empty without services.",
@@ -126,12 +128,13 @@ func topServices() []*Panel {
 				Metrics: []Metric{{Label: title, Value: value, Unit: unit, Color: color}},
 			}}}, append([]Link{toService}, links...)...)
 	}
-	received, sent := "container.network.ingress.bytes", "container.network.egress.bytes"
+	const received, sent, written = "container.network.ingress.bytes", "container.network.egress.bytes", "container.disk.write.bytes"
 	return []*Panel{
 		top("A5-cpu", "Who uses the CPU?", PerSecond("container.cpu.core_seconds"), Sum("container.cpu.core_seconds"), Cores, colorCPU, toNeighbours),
 		top("A5-memory", "Who uses memory?", Total("container.memory.working_set_bytes"), Sum("container.memory.working_set_bytes"), Bytes, colorMemory, toNeighbours),
-		top("A5-network", "Who sends and receives?", Add(PerSecond(received), PerSecond(sent)), Sum(received), BytesPerSecond, colorSent),
-		top("A5-disk", "Who writes to disks?", PerSecond("container.disk.write.bytes"), Sum("container.disk.write.bytes"), BytesPerSecond, colorWritten, toNeighbours, toDisk),
+		top("A5-received", "Who receives?", PerSecond(received), Sum(received), BytesPerSecond, colorReceived, toNeighbours),
+		top("A5-sent", "Who sends?", PerSecond(sent), Sum(sent), BytesPerSecond, colorSent, toNeighbours),
+		top("A5-disk", "Who writes to disks?", PerSecond(written), Sum(written), BytesPerSecond, colorWritten, toNeighbours, toDisk),
 	}
 }
 

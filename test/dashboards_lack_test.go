@@ -25,9 +25,12 @@ func dashboardsLack() map[string]lack {
 	)
 
 	return map[string]lack{
-		"*an hour before:": young,
-		"*More each day":   young,
-		"*Full in":         young,
+		"*an hour before:":                 young,
+		"*More each day":                   young,
+		"*Layers, more than a day before":  young,
+		"*Logs, more than a day before":    young,
+		"*Volumes, more than a day before": young,
+		"*Full in":                         young,
 
 		"A5-disk/Who writes to disks?":               blockIO,
 		"B2-disk/Read":                               blockIO,
@@ -44,6 +47,8 @@ func dashboardsLack() map[string]lack {
 		"D6-operations/Writes":                       blockIO,
 		"E3/Reads":                                   blockIO,
 		"E3/Writes":                                  blockIO,
+		"E3-reads/Reads":                             blockIO,
+		"E3-writes/Writes":                           blockIO,
 
 		"D4": noPressure,
 		"E2": noPressure,
@@ -67,6 +72,7 @@ func dashboardsLack() map[string]lack {
 		"D3/Processes' pages that came back": noReclaim,
 		"D3/Looked at for reclaim":           noReclaim,
 		"E3/Reclaim":                         noReclaim,
+		"E3-reclaim/Reclaim":                 noReclaim,
 		"H5/Major page faults":               noReclaim,
 		"E4/Slowed down (high)":              {"nothing has a boundary of that kind, and cgroup v1 knows none", true},
 
@@ -82,9 +88,11 @@ func dashboardsLack() map[string]lack {
 		"G7/How much waits in the spool?": moment,
 
 		"*More than at the least": moment,
+		"*Each day at that pace":  moment,
 
 		"F4/Of unused images": {why: "containers run of every image"},
 		"F4/Build cache":      {why: "nothing was built"},
+		"F4-root/Build cache": {why: "nothing was built"},
 		"F4/Of it unused":     {why: "nothing was built"},
 
 		"A8-states/Reason":             {why: "no node is down"},
