@@ -23,7 +23,7 @@ func diskBoard() *Dashboard {
 }
 
 func filesystemHistory() *Panel {
-	return panel("F1-history", "How full are the disks?", "The fullest filesystem of each node.",
+	return panel("F1-history", "How full are the disks?", "The fullest filesystem of each node."+noDocuments,
 		Dataset("filesystem"), &XY{Left: "Used", Lines: []Line{{"nearly full", 0.9, Ratio}}, Layers: []*Layer{{
 			Series:  Lines,
 			Buckets: []Bucket{Top("Node", 20, "host.name", Max("filesystem.usage")), Time()},

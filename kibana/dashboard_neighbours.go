@@ -82,7 +82,7 @@ func pressureMap() *Panel {
 
 func suspects() *Panel {
 	each := func(field string) Value { return Divide(Sum(field), Sum("sample.interval_seconds")) }
-	return panel("E3", "Who is in the way?", "On each node the containers that used the most CPU, with what they read, wrote and had the kernel look through for memory.",
+	return panel("E3", "Who is in the way?", "On each node the containers that used the most CPU, with what they read, wrote and had the kernel look through for memory."+noContainers,
 		containers(), &Rows{SortBy: -1, Layer: &Layer{
 			Buckets: []Bucket{
 				Top("Node", 20, "host.name", Sum("container.cpu.core_seconds")),
@@ -100,7 +100,7 @@ func suspects() *Panel {
 		}}, toContainer, toNode)
 }
 
-const noBlockIO = " Zero where the kernel doesn't count the IO of containers, as with cgroup v1 and disks that queue by themselves."
+const noBlockIO = " Zero or empty where the kernel doesn't count the IO of containers, as with cgroup v1 and disks that queue by themselves."
 
 // suspectsBy are the containers on each node that took the most of one thing: who fills a
 // disk may need hardly any CPU.
@@ -120,7 +120,7 @@ func suspectsBy(id, title, did, field, label string, unit Unit, zero string) *Pa
 }
 
 func kills() *Panel {
-	return panel("E4", "Where did memory run out?", "Processes that were killed for want of memory, and the times that a container was slowed down or stopped at a boundary of its memory.",
+	return panel("E4", "Where did memory run out?", "Processes that were killed for want of memory, and the times that a container was slowed down or stopped at a boundary of its memory. Zero where none was.",
 		Any(containers(), Dataset("node")), &XY{Left: "Killed", Right: "Times at a boundary", Layers: []*Layer{
 			{Series: Bars, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Killed in containers", Value: Sum("container.memory.oom_kills"), Unit: Pieces, Color: colorBad},
@@ -134,7 +134,7 @@ func kills() *Panel {
 }
 
 func killRows() *Panel {
-	return panel("E4-rows", "Whose memory ran out?", "Containers by the processes that were killed in them for want of memory.",
+	return panel("E4-rows", "Whose memory ran out?", "Containers by the processes that were killed in them for want of memory: zero where none was."+noContainers,
 		containers(), &Rows{SortBy: 0, Layer: &Layer{
 			Buckets: []Bucket{Top("Container", 20, "container.name", Sum("container.memory.limit_hits"))},
 			Metrics: []Metric{
@@ -147,7 +147,7 @@ func killRows() *Panel {
 }
 
 func limits() *Panel {
-	return panel("E5", "Did the limits fit in the last 7 days?", "For each service: the limits, what is used of them at the 99th percentile, and the part of its documents without a limit. Far below 100 % the limit promises too much, near it the service is about to be held back or killed.",
+	return panel("E5", "Did the limits fit in the last 7 days?", "For each service: the limits, what is used of them at the 99th percentile, and the part of its documents without a limit. Far below 100 % the limit promises too much, near it the service is about to be held back or killed. Empty without services.",
 		All(containers(), Exists("swarm.service.name")), &Rows{SortBy: 2, Layer: &Layer{
 			Buckets: []Bucket{Top("Service", 50, "swarm.service.name", Sum("container.cpu.core_seconds"))},
 			Metrics: []Metric{

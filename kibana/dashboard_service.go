@@ -72,7 +72,7 @@ func ofOne(value Value) Value { return Divide(value, Average("sample.interval_se
 
 func replicaCPU() *Panel {
 	const used = "container.cpu.core_seconds"
-	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread. Flags are deployments.",
+	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread. Flags are deployments."+noContainers,
 		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Cores of one replica", Right: "Cores of all", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "All replicas", Value: TotalPerSecond(used), Unit: Cores, Color: colorCapacity, Right: true},
@@ -84,7 +84,7 @@ func replicaCPU() *Panel {
 
 func replicaMemory() *Panel {
 	const used = "container.memory.working_set_bytes"
-	return panel("B2-memory", "Memory: is one replica larger than the others?", "All replicas together at the right; the largest and the median one at the left. Flags are deployments.",
+	return panel("B2-memory", "Memory: is one replica larger than the others?", "All replicas together at the right; the largest and the median one at the left. Flags are deployments."+noContainers,
 		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Memory of one replica", Right: "Memory of all", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "All replicas", Value: Total(used), Unit: Bytes, Color: colorCapacity, Right: true},
@@ -119,7 +119,7 @@ func replicaTraffic() *Panel {
 }
 
 func replicaDisks() *Panel {
-	return spread("B2-disk-spread", "Disks: is one replica busier than the others?", "Bytes of the replica that read or wrote the most, and of the median one. Empty where the kernel doesn't count the IO of containers.", [2]flow{
+	return spread("B2-disk-spread", "Disks: is one replica busier than the others?", "Bytes of the replica that read or wrote the most, and of the median one."+noBlockIO, [2]flow{
 		{"Read", "container.disk.read.bytes", colorBad, colorRead},
 		{"Written", "container.disk.write.bytes", colorLimit, colorWritten},
 	})
@@ -127,7 +127,7 @@ func replicaDisks() *Panel {
 
 // traffic, diskTraffic, cpuOfLimit and memoryOfLimit are on the board of a container, too.
 func traffic(id string) *Panel {
-	return panel(id, "What goes over the network?", "Bytes that containers received and sent. A container that shares another one's network has none of its own.",
+	return panel(id, "What goes over the network?", "Bytes that containers received and sent. A container that shares another one's network, or the node's, has none of its own: empty where all do.",
 		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Received", Value: TotalPerSecond("container.network.ingress.bytes"), Unit: BytesPerSecond, Color: colorReceived},
@@ -137,7 +137,7 @@ func traffic(id string) *Panel {
 }
 
 func diskTraffic(id string) *Panel {
-	return panel(id, "What goes to and from disks?", "Bytes that containers read from and wrote to devices; what the page cache served isn't among them.",
+	return panel(id, "What goes to and from disks?", "Bytes that containers read from and wrote to devices; what the page cache served isn't among them."+noBlockIO,
 		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Read", Value: TotalPerSecond("container.disk.read.bytes"), Unit: BytesPerSecond, Color: colorRead},
@@ -186,7 +186,7 @@ func cores() Value {
 }
 
 func tasks() *Panel {
-	return panel("B5", "Where do its tasks run, and how?", "Each container of the time range, with the means of its life in it.",
+	return panel("B5", "Where do its tasks run, and how?", "Each container of the time range, with the means of its life in it. Empty where no container of a service ran.",
 		All(containers(), Exists("swarm.task.id")), &Rows{SortBy: 4, Layer: &Layer{
 			Buckets: []Bucket{Top("Container", 100, "container.name", Sum("container.cpu.core_seconds"))},
 			Metrics: []Metric{

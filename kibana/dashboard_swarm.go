@@ -40,6 +40,12 @@ func swarmBoard() *Dashboard {
 // the containers' numbers would be a second time.
 func containers() Query { return All(Dataset("container"), Exists("container.id")) }
 
+// Why panels are empty about which there would always be something to tell.
+const (
+	noDocuments  = " Empty where no agent reports."
+	noContainers = " Empty where no container ran."
+)
+
 // lately is how much of the end of the time range counts as now: some intervals, because
 // agents deliver a few seconds later.
 const lately = "1m"
@@ -58,11 +64,11 @@ func swarmNumbers() []*Panel {
 	return []*Panel{
 		number("A1-nodes", "Nodes ready", "Nodes that the Swarm's leader calls ready."+noState,
 			Dataset("swarm_node"), UniqueCount("swarm.node.id").Of(Is("swarm.node.state", "ready"))),
-		number("A1-services", "Services running", "Services of which a container runs.",
+		number("A1-services", "Services running", "Services of which a container runs. Zero where none does.",
 			containers(), UniqueCount("swarm.service.name")),
-		number("A1-tasks", "Tasks running", "Containers that belong to a service.",
+		number("A1-tasks", "Tasks running", "Containers that belong to a service. Empty where there are none.",
 			All(containers(), Exists("swarm.task.id")), Population()),
-		number("A1-agents", "Agents reporting", "Nodes from which documents come.",
+		number("A1-agents", "Agents reporting", "Nodes from which documents come. Zero where no agent reports.",
 			Dataset("agent"), UniqueCount("host.name")),
 	}
 }
@@ -92,7 +98,7 @@ func missingRows() *Panel {
 }
 
 func swarmCPU() *Panel {
-	return panel("A3", "CPU: how much of the Swarm is used?", "CPU time of all containers and of all nodes, and the CPUs that there are. Nodes are left out while a service or an image is chosen.",
+	return panel("A3", "CPU: how much of the Swarm is used?", "CPU time of all containers and of all nodes, and the CPUs that there are. Nodes are left out while a service or an image is chosen."+noDocuments,
 		Any(containers(), Dataset("node")), &XY{Left: "Cores", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Used by containers", Value: TotalPerSecond("container.cpu.core_seconds"), Unit: Cores, Color: colorCPU},
@@ -105,7 +111,7 @@ func swarmCPU() *Panel {
 }
 
 func swarmMemory() *Panel {
-	return panel("A4", "Memory: used, promised, there", "Working sets of all containers, the limits of those that have one, and the memory of all nodes. Nodes are left out while a service or an image is chosen.",
+	return panel("A4", "Memory: used, promised, there", "Working sets of all containers, the limits of those that have one, and the memory of all nodes. Nodes are left out while a service or an image is chosen."+noDocuments,
 		Any(containers(), Dataset("node")), &XY{Left: "Memory", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Used by containers", Value: Total("container.memory.working_set_bytes"), Unit: Bytes, Color: colorMemory},
@@ -191,7 +197,7 @@ func unplaced() *Panel {
 }
 
 func nodeMap() *Panel {
-	return panel("A8", "How are the nodes?", "Means of the time range for each node; the fullest of its filesystems; the share of time in which something waited for memory or IO.",
+	return panel("A8", "How are the nodes?", "Means of the time range for each node; the fullest of its filesystems; the share of time in which something waited. The last three are zero where the kernel doesn't count pressure (PSI)."+noDocuments,
 		Dataset("node", "filesystem"), &Rows{SortBy: 0, Layer: &Layer{
 			Buckets: []Bucket{Each("Node", 200, "host.name")},
 			Metrics: []Metric{

@@ -109,7 +109,7 @@ func swarm(t *testing.T) []document {
 			t.Fatalf("the encoder's documents have none of kind %s", kind)
 		}
 		d = d.with(document{
-			"@timestamp": at.Format(time.RFC3339Nano), "host.name": node, "agent.name": node, "machine_name": node,
+			"@timestamp": at.Format(time.RFC3339Nano), "timestamp": at.UnixMicro(), "host.name": node, "agent.name": node, "machine_name": node,
 		}).with(fields)
 		if _, ok := d["sample.slot"]; ok {
 			d["sample.slot"] = at.Unix() / int64(shippingInterval/time.Second)
@@ -358,6 +358,7 @@ func checkValues(t *testing.T, s server, byID map[string]*kibana.Panel) {
 	first("F5", "Service", "shop_web")
 	first("F5", "Logs", float64(intervals+1)*(1<<20))
 	first("E3-writes", "Node", "worker-1")
+	want("G5-cpu", s.tables(t, byID["G5-cpu"])[0], intervals/3+1, "What CPU do agents need?", 0.01)
 	first("G1-lost", "Documents lost", 7.0)
 	first("G3", "Documents of its agent", 6.0)
 

@@ -1,12 +1,15 @@
 package kibana
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
 
 // TestPanelsExplainThemselves wants of each panel what a person needs who sees it for the
-// first time: a title, a sentence on what it shows, names of axes, and units.
+// first time: a title, a sentence on what it shows, when it shows nothing or zero and what that
+// means, names of axes, and units. There is no panel that can't be empty: about a time in which
+// no agent reported, none has anything to show.
 func TestPanelsExplainThemselves(t *testing.T) {
 	for _, d := range Dashboards() {
 		for _, p := range d.Panels {
@@ -19,6 +22,9 @@ func TestPanelsExplainThemselves(t *testing.T) {
 			if !strings.HasSuffix(p.Description, ".") {
 				t.Errorf("%s has no sentence on what it shows: %q", p.ID, p.Description)
 			}
+			if !saysWhyEmpty.MatchString(p.Description) {
+				t.Errorf("%s doesn't say when there is nothing in it: %q", p.ID, p.Description)
+			}
 			if xy, ok := p.Chart.(*XY); ok {
 				checkAxes(t, p.ID, xy)
 			}
@@ -28,6 +34,9 @@ func TestPanelsExplainThemselves(t *testing.T) {
 		}
 	}
 }
+
+// saysWhyEmpty is how descriptions begin to tell why there is nothing.
+var saysWhyEmpty = regexp.MustCompile(`\b([Ee]mpty|[Zz]ero) (where|while|unless|without|until|on|otherwise)\b|\bempty\.`)
 
 func checkAxes(t *testing.T, id string, xy *XY) {
 	right := false

@@ -86,6 +86,8 @@ func dashboardsLack() map[string]lack {
 		"G4/Attempts again":               moment,
 		"G4/Spool":                        moment,
 		"G7/How much waits in the spool?": moment,
+		"G7-age/How old is what waits?":   moment,
+		"G5-cpu/What CPU do agents need?": {"buckets of time are shorter than the interval", true},
 
 		"*More than at the least": moment,
 		"*Each day at that pace":  moment,
