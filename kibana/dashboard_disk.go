@@ -12,7 +12,7 @@ func diskBoard() *Dashboard {
 		Panels: arrange(
 			across(13, filesystems("F1", toNode, toAgents)),
 			across(12, filesystemHistory(), spaceHistory()),
-			across(6, spaceGrowth()...),
+			across(7, spaceGrowth()...),
 			across(12, rootSpace()),
 			across(12, engineSpace()),
 			across(14, spaceRows("F3-layers", "Which containers write into their own layer?", "layer_bytes"),
