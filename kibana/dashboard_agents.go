@@ -11,7 +11,9 @@ func agentsBoard() *Dashboard {
 			across(14, agents()),
 			across(13, silentNodes(), deliveryRows()),
 			across(12, agentCPU(), agentMemory()),
-			across(12, sweepTimes(), waiting()),
+			across(12, sweepCPU(), sweepTimes()),
+			across(12, waiting(), waitingAge()),
+			across(12, latency()),
 			across(12, gaps(), gapRows()),
 		),
 	}
@@ -23,13 +25,13 @@ func agentNumbers() []*Panel {
 		return panel(id, title, description, where, &Figure{Layer: &Layer{Metrics: []Metric{m}}})
 	}
 	return []*Panel{
-		number("G1-reporting", "Agents reporting", "Nodes from which documents came in the last minute of the time range.",
+		number("G1-reporting", "Agents reporting", "Nodes from which documents came in the last minute of the time range. Zero where no agent reports.",
 			Dataset("agent"), Metric{Value: UniqueCount("host.name").Lately(lately), Unit: Pieces, Color: colorCPU}),
-		number("G1-degraded", "Agents in trouble", "Agents whose delivery somebody has to mend.",
+		number("G1-degraded", "Agents in trouble", "Agents whose delivery somebody has to mend. Zero where all is well, and where no agent reports.",
 			Dataset("agent"), Metric{Value: UniqueCount("host.name").Of(Is("agent.delivery.degraded", "true")).Lately(lately), Unit: Pieces, Limits: Limits{1, 2}}),
-		number("G1-lost", "Documents lost", "Documents that gaps in the time range account for.",
+		number("G1-lost", "Documents lost", "Documents that gaps in the time range account for. Zero where nothing was lost.",
 			Dataset("gap"), Metric{Value: Sum("gap.documents"), Unit: Pieces, Limits: Limits{1, 1000}}),
-		number("G1-missed", "Sweeps missed", "Sweeps over the containers that weren't made in the time range: an agent was stopped or the node was too busy.",
+		number("G1-missed", "Sweeps missed", "Sweeps over the containers that weren't made in the time range: an agent was stopped or the node was too busy. Zero where none was missed.",
 			Dataset("gap"), Metric{Value: Sum("gap.sweeps"), Unit: Pieces, Limits: Limits{1, 60}}),
 	}
 }
@@ -39,7 +41,7 @@ func agentNumbers() []*Panel {
 func perSweep() Value { return Divide(Max("agent.cpu.core_seconds"), Max("agent.sweep.count")) }
 
 func agents() *Panel {
-	return panel("G2", "How are the agents?", "What each agent says of itself: its version, its sweeps, and what it needs.",
+	return panel("G2", "How are the agents?", "What each agent says of itself: its version, its sweeps, and what it needs."+noDocuments,
 		Dataset("agent"), &Rows{SortBy: -1, Layer: &Layer{
 			Buckets: []Bucket{Each("Node", 200, "host.name")},
 			Metrics: []Metric{
@@ -53,11 +55,11 @@ func agents() *Panel {
 				{Label: "CPU for a sweep", Value: perSweep(), Unit: Seconds},
 				{Label: "Memory", Value: LastNumber("agent.memory.rss_bytes"), Unit: Bytes},
 			},
-		}}, toNode)
+		}}, toNode, toNeighbours)
 }
 
 func silentNodes() *Panel {
-	return panel("G3", "Which nodes have no agent?", "Nodes of the Swarm, and how many documents of their agents came in the last minute of the time range: none means that the agent doesn't run or can't deliver. Nodes without an agent are missing here where no agent on a manager has the engine's socket.",
+	return panel("G3", "Which nodes have no agent?", "Nodes of the Swarm, and how many documents of their agents came in the last minute of the time range: none means that the agent doesn't run or can't deliver. Nodes without an agent are missing here where no agent on a manager has the engine's socket; without any agent it is empty.",
 		Dataset("swarm_node", "agent"), &Rows{SortBy: -1, Layer: &Layer{
 			Buckets: []Bucket{Each("Node", 200, "swarm.node.name")},
 			Metrics: []Metric{
@@ -70,7 +72,7 @@ func silentNodes() *Panel {
 }
 
 func deliveryRows() *Panel {
-	return panel("G4", "Are documents delivered?", "Documents that wait, that Elasticsearch refused, and what is in the way.",
+	return panel("G4", "Are documents delivered?", "Documents that wait, that Elasticsearch refused, and what is in the way. The troubles are empty where there are none."+noDocuments,
 		Dataset("agent"), &Rows{SortBy: 0, Layer: &Layer{
 			Buckets: []Bucket{Top("Node", 50, "host.name", Max("agent.documents.pending"))},
 			Metrics: []Metric{
@@ -82,36 +84,58 @@ func deliveryRows() *Panel {
 				{Label: "Trouble", Value: LastText("agent.delivery.trouble").Lately(lately)},
 				{Label: "Trouble with the disk", Value: LastText("agent.spool.fault").Lately(lately)},
 			},
-		}}, toNode)
+		}}, toNode, toDisk)
 }
 
 // perAgent is a chart with a line for each agent.
-func perAgent(id, title, description, axis string, value Value, order Value, unit Unit) *Panel {
+func perAgent(id, title, description, axis string, value Value, order Value, unit Unit, links ...Link) *Panel {
 	return panel(id, title, description, Dataset("agent"), &XY{Left: axis, Layers: []*Layer{{
 		Series:  Lines,
 		Buckets: []Bucket{Top("Node", 20, "host.name", order), Time()},
 		Metrics: []Metric{{Label: title, Value: value, Unit: unit}},
-	}}}, toNode)
+	}}}, append([]Link{toNode}, links...)...)
 }
 
+// agentCPU is made of totals of a run: what was added within a bucket of time, by the time
+// between the bucket's documents. Of a bucket with documents of two runs that would be
+// nonsense: its number is divided by the whole part of 1/2, which is no number.
 func agentCPU() *Panel {
-	return perAgent("G5-cpu", "What CPU do agents need?", "CPU time for a sweep over all containers, the mean since the agent's start. A hundredth of a second each second is 1 % of a core.", "Seconds for a sweep",
-		perSweep(), Max("agent.cpu.core_seconds"), Seconds)
+	const used, microseconds = "agent.cpu.core_seconds", "timestamp"
+	added := Subtract(Max(used), Min(used))
+	seconds := Multiply(Subtract(Max(microseconds), Min(microseconds)), Number(1e-6))
+	oneRun := Floor(Divide(Number(1), UniqueCount("agent.epoch")))
+	return perAgent("G5-cpu", "What CPU do agents need?", "CPU time of the agent in each second, 100 % is one core. Has a gap where the agent was started anew, and is empty where a bucket of time has only one of its documents, as in a time range of five minutes.", "Share of a core",
+		Divide(Divide(added, seconds), oneRun), Max(used), Ratio, toNeighbours)
+}
+
+func sweepCPU() *Panel {
+	return perAgent("G5-sweep", "What CPU does a sweep need?", "CPU time for a sweep over all containers, the mean since the agent's start. A hundredth of a second each second is 1 % of a core."+noDocuments, "Seconds for a sweep",
+		perSweep(), Max("agent.cpu.core_seconds"), Seconds, toNeighbours)
 }
 
 func agentMemory() *Panel {
-	return perAgent("G5-memory", "What memory do agents need?", "Memory of the agents' processes.", "Memory",
+	return perAgent("G5-memory", "What memory do agents need?", "Memory of the agents' processes."+noDocuments, "Memory",
 		Max("agent.memory.rss_bytes"), Max("agent.memory.rss_bytes"), Bytes)
 }
 
 func sweepTimes() *Panel {
-	return perAgent("G6", "Do sweeps end in time?", "The longest sweep of each agent. One that takes longer than the sampling interval, a second, makes it miss the next.", "Seconds",
-		Max("agent.sweep.longest_seconds"), Max("agent.sweep.longest_seconds"), Seconds)
+	return perAgent("G6", "Do sweeps end in time?", "The longest sweep of each agent. One that takes longer than the sampling interval, a second, makes it miss the next."+noDocuments, "Seconds",
+		Max("agent.sweep.longest_seconds"), Max("agent.sweep.longest_seconds"), Seconds, toNeighbours)
 }
 
 func waiting() *Panel {
-	return perAgent("G7", "How much waits in the spool?", "Batches that Elasticsearch has not acknowledged yet: one or two are usual, a growing number means that it isn't reached.", "Batches",
-		Max("agent.spool.batches"), Max("agent.spool.batches"), Pieces)
+	return perAgent("G7", "How much waits in the spool?", "Batches that Elasticsearch has not acknowledged yet: one or two are usual, a growing number means that it isn't reached. Zero where nothing waits; empty where no agent reports.", "Batches",
+		Max("agent.spool.batches"), Max("agent.spool.batches"), Pieces, toDisk)
+}
+
+func waitingAge() *Panel {
+	return perAgent("G7-age", "How old is what waits?", "Age of the oldest interval that waits in the spool: how far Elasticsearch is behind the node. Empty while nothing waits.", "Seconds",
+		Max("agent.spool.oldest_seconds"), Max("agent.spool.oldest_seconds"), Seconds, toDisk)
+}
+
+func latency() *Panel {
+	return perAgent("G7-latency", "How long does Elasticsearch take?", "The slowest of each agent's requests that delivered documents, from sending it to the answer. Empty while nothing is delivered.", "Seconds",
+		Max("agent.bulk.longest_seconds"), Max("agent.bulk.longest_seconds"), Seconds)
 }
 
 func gaps() *Panel {
@@ -135,5 +159,5 @@ func gapRows() *Panel {
 				{Label: "Sweeps", Value: Sum("gap.sweeps"), Unit: Pieces},
 				{Label: "Last", Value: LastTime("@timestamp")},
 			},
-		}}, toNode)
+		}}, toNode, toNeighbours)
 }

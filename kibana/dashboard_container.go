@@ -4,7 +4,7 @@ package kibana
 func containerBoard() *Dashboard {
 	return &Dashboard{
 		ID: containerID, Letter: "D", Title: "Container", view: currentView(),
-		Description: "What is going on in a container? Choose one above.",
+		Description: "What is going on in a container? Choose one above. Numbers of each interface and device, and sockets by state, are no panels: Discover has them in the documents, below container_stats.",
 		Controls: []Control{
 			{Title: "Service", Field: "swarm.service.name"},
 			{Title: "Node", Field: "host.name"},
@@ -25,7 +25,7 @@ func containerBoard() *Dashboard {
 }
 
 func containerFacts() *Panel {
-	return panel("D1-facts", "Which container is it?", "What is known of the container at the end of the time range.",
+	return panel("D1-facts", "Which container is it?", "What is known of the container at the end of the time range."+noContainers,
 		containers(), &Rows{SortBy: -1, Layer: &Layer{
 			Buckets: []Bucket{Top("Container", 20, "container.name", Count())},
 			Metrics: []Metric{
@@ -44,7 +44,7 @@ func containerFacts() *Panel {
 }
 
 func containerCPU() *Panel {
-	return panel("D1-cpu", "CPU", "CPU time in user mode and in the kernel, the highest use between two samples, and the limit, if there is one.",
+	return panel("D1-cpu", "CPU", "CPU time in user mode and in the kernel, the highest use between two samples, and the limit, if there is one."+noContainers,
 		containers(), &XY{Left: "Cores", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "User", Value: PerSecond("container.cpu.user_core_seconds"), Unit: Cores, Color: colorCPU},
@@ -58,7 +58,7 @@ func containerCPU() *Panel {
 }
 
 func containerMemory() *Panel {
-	return panel("D2", "Memory: what is it?", "What is charged to the container, and the limit, if there is one. The page cache is given back when something else needs it.",
+	return panel("D2", "Memory: what is it?", "What is charged to the container, and the limit, if there is one. The page cache is given back when something else needs it."+noContainers,
 		containers(), &XY{Left: "Memory", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Processes", Value: Total("container.memory.rss_bytes"), Unit: Bytes, Color: colorMemory},
@@ -74,7 +74,7 @@ func containerMemory() *Panel {
 }
 
 func faults() *Panel {
-	return panel("D3", "Has it enough memory?", "Pages that had to be read from disk, and pages that came back soon after they were thrown out. Many of them mean too little memory.",
+	return panel("D3", "Has it enough memory?", "Pages that had to be read from disk, and pages that came back soon after they were thrown out. Many of them mean too little memory. Zero where there is enough; cgroup v1 doesn't count what is looked at.",
 		containers(), &XY{Left: "Pages each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Read from disk (major faults)", Value: PerSecond("container.memory.major_page_faults"), Unit: EachSecond, Color: colorBad},
@@ -96,7 +96,7 @@ func packets() *Panel {
 	both := func(what string) Value {
 		return Add(PerSecond("container.network.ingress."+what), PerSecond("container.network.egress."+what))
 	}
-	return panel("D5-packets", "Packets, and what is lost", "Packets both ways, those with errors, and those dropped.",
+	return panel("D5-packets", "Packets, and what is lost", "Packets both ways, those with errors, and those dropped. The last two are zero where nothing is lost; empty where the container has no network of its own.",
 		containers(), &XY{Left: "Packets each second", Right: "Lost each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Packets", Value: both("packets"), Unit: EachSecond, Color: colorReceived},
@@ -107,7 +107,7 @@ func packets() *Panel {
 }
 
 func diskOperations() *Panel {
-	return panel("D6-operations", "How often does it read and write?", "Reads and writes of devices; what the page cache served isn't among them.",
+	return panel("D6-operations", "How often does it read and write?", "Reads and writes of devices; what the page cache served isn't among them."+noBlockIO,
 		containers(), &XY{Left: "Operations each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Reads", Value: PerSecond("container.disk.read.operations"), Unit: EachSecond, Color: colorRead},
@@ -117,7 +117,7 @@ func diskOperations() *Panel {
 }
 
 func processes() *Panel {
-	return panel("D7", "How many processes and threads?", "Processes and threads, and the limit, if there is one. Processes alone are counted if the agent is asked to.",
+	return panel("D7", "How many processes and threads?", "Processes and threads, and the limit, if there is one. Processes alone are counted if the agent is asked to, and empty otherwise.",
 		containers(), &XY{Left: "Number", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Processes and threads", Value: Total("container.pids.current"), Unit: Pieces, Color: colorCPU},

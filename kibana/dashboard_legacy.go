@@ -40,7 +40,7 @@ func legacyDocuments() Query { return All(Dataset("container"), Exists("containe
 
 // pick is a table to click into.
 func pick(id, title, field string) *Panel {
-	return panel(id, title, "A click on a name shows it alone on this dashboard.",
+	return panel(id, title, "A click on a name shows it alone on this dashboard."+noContainers,
 		legacyDocuments(), &Rows{SortBy: 0, Layer: &Layer{
 			Buckets: []Bucket{Top(title, 50, field, Count())},
 			Metrics: []Metric{{Label: "Documents", Value: Count(), Unit: Pieces}},
@@ -62,6 +62,6 @@ func legacyLines(id, title, description, axis string, unit Unit, labelled []stri
 	for i := 0; i < len(labelled); i += 2 {
 		metrics = append(metrics, Metric{Label: labelled[i], Value: Average("container_stats." + labelled[i+1]), Unit: unit})
 	}
-	return panel(id, title, description+" The mean of what is chosen above.",
+	return panel(id, title, description+" The mean of what is chosen above."+noContainers,
 		legacyDocuments(), &XY{Left: axis, Layers: []*Layer{{Series: Lines, Buckets: []Bucket{Time()}, Metrics: metrics}}})
 }

@@ -14,6 +14,9 @@ func neighboursBoard() *Dashboard {
 			across(14, throttledRows()),
 			across(14, starvedRows()),
 			across(14, suspects()),
+			across(14, suspectsBy("E3-reads", "Who keeps the disks busy reading?", "read from devices", "container.disk.read.bytes", "Reads", BytesPerSecond, noBlockIO),
+				suspectsBy("E3-writes", "Who keeps the disks busy writing?", "wrote to devices", "container.disk.write.bytes", "Writes", BytesPerSecond, noBlockIO),
+				suspectsBy("E3-reclaim", "For whom does the kernel look for memory?", "had the kernel look through for memory, in pages,", "container.memory.pages_scanned", "Reclaim", EachSecond, " Zero where there is memory enough, and on cgroup v1, which doesn't count it.")),
 			split(13, []int{28, 20}, kills(), killRows()),
 			across(15, limits()),
 		),
@@ -74,12 +77,12 @@ func pressureMap() *Panel {
 		All(Dataset("node"), Exists("host.pressure.cpu.some_seconds")), &Heat{Layer: &Layer{
 			Buckets: []Bucket{Top("Node", 30, "host.name", Sum("host.pressure.cpu.some_seconds")), Time()},
 			Metrics: []Metric{{Label: "Waited for a CPU", Value: Divide(Sum("host.pressure.cpu.some_seconds"), Sum("sample.interval_seconds")), Unit: Ratio, Limits: Limits{0.2, 0.5}}},
-		}}, toNode)
+		}}, toNode, toAgents)
 }
 
 func suspects() *Panel {
 	each := func(field string) Value { return Divide(Sum(field), Sum("sample.interval_seconds")) }
-	return panel("E3", "Who is in the way?", "On each node the containers that used the most CPU, with what they read, wrote and had the kernel look through for memory.",
+	return panel("E3", "Who is in the way?", "On each node the containers that used the most CPU, with what they read, wrote and had the kernel look through for memory."+noContainers,
 		containers(), &Rows{SortBy: -1, Layer: &Layer{
 			Buckets: []Bucket{
 				Top("Node", 20, "host.name", Sum("container.cpu.core_seconds")),
@@ -97,8 +100,27 @@ func suspects() *Panel {
 		}}, toContainer, toNode)
 }
 
+const noBlockIO = " Zero or empty where the kernel doesn't count the IO of containers, as with cgroup v1 and disks that queue by themselves."
+
+// suspectsBy are the containers on each node that took the most of one thing: who fills a
+// disk may need hardly any CPU.
+func suspectsBy(id, title, did, field, label string, unit Unit, zero string) *Panel {
+	return panel(id, title, "On each node the containers that "+did+" the most, however little CPU they used."+zero,
+		containers(), &Rows{SortBy: -1, Layer: &Layer{
+			Buckets: []Bucket{
+				Top("Node", 20, "host.name", Sum(field)),
+				Top("Container", 5, "container.name", Sum(field)),
+			},
+			Metrics: []Metric{
+				{Label: label, Value: Divide(Sum(field), Sum("sample.interval_seconds")), Unit: unit},
+				{Label: "CPU", Value: cores(), Unit: Cores},
+				{Label: "Service", Value: LastText("swarm.service.name")},
+			},
+		}}, toContainer, toNode)
+}
+
 func kills() *Panel {
-	return panel("E4", "Where did memory run out?", "Processes that were killed for want of memory, and the times that a container was slowed down or stopped at a boundary of its memory.",
+	return panel("E4", "Where did memory run out?", "Processes that were killed for want of memory, and the times that a container was slowed down or stopped at a boundary of its memory. Zero where none was.",
 		Any(containers(), Dataset("node")), &XY{Left: "Killed", Right: "Times at a boundary", Layers: []*Layer{
 			{Series: Bars, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Killed in containers", Value: Sum("container.memory.oom_kills"), Unit: Pieces, Color: colorBad},
@@ -112,7 +134,7 @@ func kills() *Panel {
 }
 
 func killRows() *Panel {
-	return panel("E4-rows", "Whose memory ran out?", "Containers by the processes that were killed in them for want of memory.",
+	return panel("E4-rows", "Whose memory ran out?", "Containers by the processes that were killed in them for want of memory: zero where none was."+noContainers,
 		containers(), &Rows{SortBy: 0, Layer: &Layer{
 			Buckets: []Bucket{Top("Container", 20, "container.name", Sum("container.memory.limit_hits"))},
 			Metrics: []Metric{
@@ -125,7 +147,7 @@ func killRows() *Panel {
 }
 
 func limits() *Panel {
-	return panel("E5", "Did the limits fit in the last 7 days?", "For each service: the limits, what is used of them at the 99th percentile, and the part of its documents without a limit. Far below 100 % the limit promises too much, near it the service is about to be held back or killed.",
+	return panel("E5", "Did the limits fit in the last 7 days?", "For each service: the limits, what is used of them at the 99th percentile, and the part of its documents without a limit. Far below 100 % the limit promises too much, near it the service is about to be held back or killed. Empty without services.",
 		All(containers(), Exists("swarm.service.name")), &Rows{SortBy: 2, Layer: &Layer{
 			Buckets: []Bucket{Top("Service", 50, "swarm.service.name", Sum("container.cpu.core_seconds"))},
 			Metrics: []Metric{

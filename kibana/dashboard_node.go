@@ -14,7 +14,7 @@ func nodeBoard() *Dashboard {
 			across(12, deviceBytes(), deviceOperations()),
 			across(12, deviceBusy(), deviceWaits()),
 			across(12, interfaceBytes(), interfaceTrouble()),
-			across(13, filesystems("C7")),
+			across(13, filesystems("C7", toDisk)),
 		),
 	}
 }
@@ -28,7 +28,7 @@ func cpuModes() *Panel {
 	} {
 		metrics = append(metrics, Metric{Label: mode.label, Value: PerSecond("host.cpu.mode." + mode.field + "_seconds"), Unit: Cores, Color: mode.color})
 	}
-	return panel("C1-cpu", "CPU: what is it used for?", "CPU time in each mode, and the CPUs that there are.",
+	return panel("C1-cpu", "CPU: what is it used for?", "CPU time in each mode, and the CPUs that there are."+noDocuments,
 		Dataset("node"), &XY{Left: "Cores", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: metrics},
 			{Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
@@ -39,7 +39,7 @@ func cpuModes() *Panel {
 
 func load() *Panel {
 	each := func(minutes string) Value { return Divide(Sum("host.load."+minutes), Sum("host.cpu.cores")) }
-	return panel("C1-load", "Load of each CPU", "Tasks that ran or waited, averaged over 1, 5 and 15 minutes, by the number of CPUs. Above 1, some waited.",
+	return panel("C1-load", "Load of each CPU", "Tasks that ran or waited, averaged over 1, 5 and 15 minutes, by the number of CPUs. Above 1, some waited."+noDocuments,
 		Dataset("node"), &XY{Left: "Tasks for each CPU", Lines: []Line{{"each CPU has its task", 1, Load}}, Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "1 minute", Value: each("1"), Unit: Load, Color: colorCPU},
@@ -50,7 +50,7 @@ func load() *Panel {
 }
 
 func runQueue() *Panel {
-	return panel("C1-queue", "Who waits?", "Tasks that run or wait for a CPU, and tasks that wait for IO, at the moments of sampling.",
+	return panel("C1-queue", "Who waits?", "Tasks that run or wait for a CPU, and tasks that wait for IO, at the moments of sampling."+noDocuments,
 		Dataset("node"), &XY{Left: "Tasks", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Running or waiting for a CPU", Value: Average("host.tasks.running"), Unit: Load, Color: colorCPU},
@@ -60,7 +60,7 @@ func runQueue() *Panel {
 }
 
 func whoUsesNode() *Panel {
-	return panel("C2", "Who uses the CPU?", "The ten containers that used the most, and all others together. One that lived for a part of a bucket shows what it used while it lived.",
+	return panel("C2", "Who uses the CPU?", "The ten containers that used the most, and all others together. One that lived for a part of a bucket shows what it used while it lived."+noContainers,
 		containers(), &XY{Left: "Cores", Layers: []*Layer{{
 			Series:  Areas,
 			Buckets: []Bucket{Top("Container", 10, "container.name", Sum("container.cpu.core_seconds")).AndOthers(), Time()},
@@ -73,7 +73,7 @@ func nodeMemory() *Panel {
 	cache := Add(Total("host.memory.cached_bytes"), Total("host.memory.buffers_bytes"))
 	free := Total("host.memory.free_bytes")
 	system := Subtract(Total("host.memory.total_bytes"), Add(Add(inContainers, cache), free))
-	return panel("C3", "Memory: who has it?", "Memory of the containers' processes, of everything else that runs, of the page cache (which the containers fill, too), and what is free: together all that there is.",
+	return panel("C3", "Memory: who has it?", "Memory of the containers' processes, of everything else that runs, of the page cache (which the containers fill, too), and what is free: together all that there is."+noDocuments,
 		Any(containers(), Dataset("node")), &XY{Left: "Memory", Layers: []*Layer{{
 			Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Containers", Value: inContainers, Unit: Bytes, Color: colorMemory},
@@ -85,7 +85,7 @@ func nodeMemory() *Panel {
 }
 
 func swapping() *Panel {
-	return panel("C3-swap", "Is it swapping?", "Pages that go to swap and come back, and the swap in use. Pages that come back all the time mean too little memory.",
+	return panel("C3-swap", "Is it swapping?", "Pages that go to swap and come back, and the swap in use. Pages that come back all the time mean too little memory. Zero on a node without swap.",
 		Dataset("node"), &XY{Left: "Pages each second", Right: "Swap in use", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Out", Value: PerSecond("host.swap.out_pages"), Unit: EachSecond, Color: colorLimit},
@@ -127,6 +127,11 @@ func perDevice(id, title, description, axis string, metrics ...Metric) *Panel {
 	return linesOf("device", Top("Device", 10, "device.name", Sum("device.disk.busy_seconds")), id, title, description, axis, metrics)
 }
 
+const (
+	noDevices    = " Empty on a node without block devices of its own."
+	noInterfaces = " Empty where the agent doesn't see the node's network."
+)
+
 // linesOf is a chart with lines for each part of a node that has documents of its own.
 func linesOf(dataset string, each Bucket, id, title, description, axis string, metrics []Metric) *Panel {
 	return panel(id, title, description, Dataset(dataset), &XY{Left: axis, Layers: []*Layer{{
@@ -135,19 +140,19 @@ func linesOf(dataset string, each Bucket, id, title, description, axis string, m
 }
 
 func deviceBytes() *Panel {
-	return perDevice("C5-bytes", "How much do the disks read and write?", "Bytes for each device.", "Bytes each second",
+	return perDevice("C5-bytes", "How much do the disks read and write?", "Bytes for each device."+noDevices, "Bytes each second",
 		Metric{Label: "Read", Value: PerSecond("device.disk.read.bytes"), Unit: BytesPerSecond},
 		Metric{Label: "Written", Value: PerSecond("device.disk.write.bytes"), Unit: BytesPerSecond})
 }
 
 func deviceOperations() *Panel {
-	return perDevice("C5-operations", "How often do the disks read and write?", "Operations for each device.", "Operations each second",
+	return perDevice("C5-operations", "How often do the disks read and write?", "Operations for each device."+noDevices, "Operations each second",
 		Metric{Label: "Reads", Value: PerSecond("device.disk.read.operations"), Unit: EachSecond},
 		Metric{Label: "Writes", Value: PerSecond("device.disk.write.operations"), Unit: EachSecond})
 }
 
 func deviceBusy() *Panel {
-	return perDevice("C5-busy", "Are the disks busy?", "Share of the time in which a device had something to do. A disk that does much at once isn't full at 100 %.", "Share of time",
+	return perDevice("C5-busy", "Are the disks busy?", "Share of the time in which a device had something to do. A disk that does much at once isn't full at 100 %."+noDevices, "Share of time",
 		Metric{Label: "Busy", Value: Average("device.disk.usage"), Unit: Ratio})
 }
 
@@ -164,7 +169,7 @@ func perInterface(id, title, description, axis string, metrics ...Metric) *Panel
 }
 
 func interfaceBytes() *Panel {
-	return perInterface("C6-bytes", "What goes over the network?", "Bytes for each interface of the node, the ten with the most.", "Bytes each second",
+	return perInterface("C6-bytes", "What goes over the network?", "Bytes for each interface of the node, the ten that received the most."+noInterfaces, "Bytes each second",
 		Metric{Label: "Received", Value: PerSecond("interface.network.ingress.bytes"), Unit: BytesPerSecond},
 		Metric{Label: "Sent", Value: PerSecond("interface.network.egress.bytes"), Unit: BytesPerSecond})
 }
@@ -173,7 +178,7 @@ func interfaceTrouble() *Panel {
 	both := func(what string) Value {
 		return Add(PerSecond("interface.network.ingress."+what), PerSecond("interface.network.egress."+what))
 	}
-	return perInterface("C6-trouble", "Is anything lost on the network?", "Packets with errors and packets dropped, both ways, for each interface.", "Packets each second",
+	return perInterface("C6-trouble", "Is anything lost on the network?", "Packets with errors and packets dropped, both ways, for each interface; zero where nothing is lost."+noInterfaces, "Packets each second",
 		Metric{Label: "Errors", Value: both("errors"), Unit: EachSecond},
 		Metric{Label: "Dropped", Value: both("dropped"), Unit: EachSecond})
 }
@@ -183,7 +188,7 @@ func interfaceTrouble() *Panel {
 const filling = "10m"
 
 // filesystems is on the board of disk space, too.
-func filesystems(id string) *Panel {
+func filesystems(id string, links ...Link) *Panel {
 	const full, secondsOfDay = "filesystem.full_in_seconds", 86400
 	left := LastNumber(full).Lately(filling)
 	return panel(id, "Which filesystems fill up?", "Space and inodes in use, how much comes each day, and the days until it is full at the pace of the last day. The last two are empty while a filesystem isn't filling.",
@@ -199,5 +204,5 @@ func filesystems(id string) *Panel {
 				{Label: "Device", Value: LastText("filesystem.device")},
 				{Label: "Type", Value: LastText("filesystem.type")},
 			},
-		}}, toNode)
+		}}, links...)
 }

@@ -13,9 +13,11 @@ func serviceBoard() *Dashboard {
 		Panels: arrange(
 			across(12, replicas(), deploys()),
 			across(13, replicaCPU(), replicaMemory()),
-			across(12, traffic("B2-network"), diskTraffic("B2-disk")),
+			across(12, traffic("B2-network"), replicaTraffic()),
+			across(12, diskTraffic("B2-disk"), replicaDisks()),
 			across(12, cpuOfLimit("B3"), memoryOfLimit("B4")),
 			across(16, tasks()),
+			across(11, restarts()),
 			across(12, deployRows(), serviceEvents()),
 		),
 	}
@@ -70,7 +72,7 @@ func ofOne(value Value) Value { return Divide(value, Average("sample.interval_se
 
 func replicaCPU() *Panel {
 	const used = "container.cpu.core_seconds"
-	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread. Flags are deployments.",
+	return panel("B2-cpu", "CPU: is one replica busier than the others?", "All replicas together at the right; the busiest and the median one at the left. Far apart, the load is badly spread. Flags are deployments."+noContainers,
 		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Cores of one replica", Right: "Cores of all", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "All replicas", Value: TotalPerSecond(used), Unit: Cores, Color: colorCapacity, Right: true},
@@ -82,7 +84,7 @@ func replicaCPU() *Panel {
 
 func replicaMemory() *Panel {
 	const used = "container.memory.working_set_bytes"
-	return panel("B2-memory", "Memory: is one replica larger than the others?", "All replicas together at the right; the largest and the median one at the left. Flags are deployments.",
+	return panel("B2-memory", "Memory: is one replica larger than the others?", "All replicas together at the right; the largest and the median one at the left. Flags are deployments."+noContainers,
 		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Memory of one replica", Right: "Memory of all", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "All replicas", Value: Total(used), Unit: Bytes, Color: colorCapacity, Right: true},
@@ -92,9 +94,40 @@ func replicaMemory() *Panel {
 		}}})
 }
 
+// spread shows two flows of the replica that has most of each beside the median one's.
+func spread(id, title, description string, flows [2]flow) *Panel {
+	var metrics []Metric
+	for _, f := range flows {
+		metrics = append(metrics,
+			Metric{Label: f.label + ", busiest replica", Value: ofOne(Max(f.field)), Unit: BytesPerSecond, Color: f.busiest},
+			Metric{Label: f.label + ", median replica", Value: ofOne(Median(f.field)), Unit: BytesPerSecond, Color: f.median})
+	}
+	return panel(id, title, description+" Far apart, the load is badly spread. Flags are deployments.",
+		Any(containers(), changes()), &XY{Marks: deployed(), Left: "Bytes of one replica each second", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: metrics,
+		}}})
+}
+
+// flow is a field of which a container has an amount in each interval.
+type flow struct{ label, field, busiest, median string }
+
+func replicaTraffic() *Panel {
+	return spread("B2-network-spread", "Network: is one replica busier than the others?", "Bytes of the replica that received or sent the most, and of the median one. Empty where containers have no network of their own.", [2]flow{
+		{"Received", "container.network.ingress.bytes", colorBad, colorReceived},
+		{"Sent", "container.network.egress.bytes", colorLimit, colorSent},
+	})
+}
+
+func replicaDisks() *Panel {
+	return spread("B2-disk-spread", "Disks: is one replica busier than the others?", "Bytes of the replica that read or wrote the most, and of the median one."+noBlockIO, [2]flow{
+		{"Read", "container.disk.read.bytes", colorBad, colorRead},
+		{"Written", "container.disk.write.bytes", colorLimit, colorWritten},
+	})
+}
+
 // traffic, diskTraffic, cpuOfLimit and memoryOfLimit are on the board of a container, too.
 func traffic(id string) *Panel {
-	return panel(id, "What goes over the network?", "Bytes that containers received and sent. A container that shares another one's network has none of its own.",
+	return panel(id, "What goes over the network?", "Bytes that containers received and sent. A container that shares another one's network, or the node's, has none of its own: empty where all do.",
 		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Received", Value: TotalPerSecond("container.network.ingress.bytes"), Unit: BytesPerSecond, Color: colorReceived},
@@ -104,7 +137,7 @@ func traffic(id string) *Panel {
 }
 
 func diskTraffic(id string) *Panel {
-	return panel(id, "What goes to and from disks?", "Bytes that containers read from and wrote to devices; what the page cache served isn't among them.",
+	return panel(id, "What goes to and from disks?", "Bytes that containers read from and wrote to devices; what the page cache served isn't among them."+noBlockIO,
 		containers(), &XY{Left: "Bytes each second", Layers: []*Layer{{
 			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Read", Value: TotalPerSecond("container.disk.read.bytes"), Unit: BytesPerSecond, Color: colorRead},
@@ -153,7 +186,7 @@ func cores() Value {
 }
 
 func tasks() *Panel {
-	return panel("B5", "Where do its tasks run, and how?", "Each container of the time range, with the means of its life in it.",
+	return panel("B5", "Where do its tasks run, and how?", "Each container of the time range, with the means of its life in it. Empty where no container of a service ran.",
 		All(containers(), Exists("swarm.task.id")), &Rows{SortBy: 4, Layer: &Layer{
 			Buckets: []Bucket{Top("Container", 100, "container.name", Sum("container.cpu.core_seconds"))},
 			Metrics: []Metric{
@@ -169,6 +202,24 @@ func tasks() *Panel {
 				{Label: "Digest", Value: LastText("container.image.hash.all")},
 			},
 		}}, toContainer)
+}
+
+// restarts counts events: container.restart_count is about the engine's own restarts alone,
+// of which a task of a Swarm has none, because Swarm starts another container instead.
+func restarts() *Panel {
+	ended := Is("event.action", "die")
+	return panel("B5-restarts", "How often was it started anew?", "Starts and ends of the service's containers on each node in the time range; failed are those with another exit code than 0. Swarm starts another container in place of one that ended, and so an end and a start are a restart. Empty where nothing started or ended.",
+		All(Dataset("event"), OneOf("event.action", "start", "die"), Exists("swarm.service.name")), &Rows{SortBy: 1, Layer: &Layer{
+			Buckets: []Bucket{Top("Service", 20, "swarm.service.name", Count()), Top("Node", 50, "host.name", Count())},
+			Metrics: []Metric{
+				{Label: "Starts", Value: Count().Of(Is("event.action", "start")), Unit: Pieces},
+				{Label: "Ends", Value: Count().Of(ended), Unit: Pieces},
+				{Label: "Failed", Value: Count().Of(All(ended, Above("container.exit_code", 0))), Unit: Pieces, Limits: Limits{1, 3}},
+				{Label: "For want of memory", Value: Count().Of(Is("container.oom_killed", "true")), Unit: Pieces, Limits: Limits{1, 1}},
+				{Label: "Replicas that ended", Value: UniqueCount("swarm.task.slot").Of(ended), Unit: Pieces},
+				{Label: "Last end", Value: LastTime("@timestamp").Of(ended)},
+			},
+		}}, toNode, toNeighbours)
 }
 
 func serviceEvents() *Panel {

@@ -26,7 +26,8 @@ func swarmBoard() *Dashboard {
 			across(7, swarmNumbers()...),
 			split(12, []int{12, 36}, missingNumber(), missingRows()),
 			across(14, swarmCPU(), swarmMemory()),
-			across(14, topServices()...),
+			across(12, topServices()[:2]...),
+			across(12, topServices()[2:]...),
 			split(14, []int{28, 20}, exits(), exitRows()),
 			across(12, unhealthy(), unplaced()),
 			across(14, nodeMap()),
@@ -38,6 +39,12 @@ func swarmBoard() *Dashboard {
 // containers are the documents of containers, without those of other cgroups, in which
 // the containers' numbers would be a second time.
 func containers() Query { return All(Dataset("container"), Exists("container.id")) }
+
+// Why panels are empty about which there would always be something to tell.
+const (
+	noDocuments  = " Empty where no agent reports."
+	noContainers = " Empty where no container ran."
+)
 
 // lately is how much of the end of the time range counts as now: some intervals, because
 // agents deliver a few seconds later.
@@ -57,11 +64,11 @@ func swarmNumbers() []*Panel {
 	return []*Panel{
 		number("A1-nodes", "Nodes ready", "Nodes that the Swarm's leader calls ready."+noState,
 			Dataset("swarm_node"), UniqueCount("swarm.node.id").Of(Is("swarm.node.state", "ready"))),
-		number("A1-services", "Services running", "Services of which a container runs.",
+		number("A1-services", "Services running", "Services of which a container runs. Zero where none does.",
 			containers(), UniqueCount("swarm.service.name")),
-		number("A1-tasks", "Tasks running", "Containers that belong to a service.",
+		number("A1-tasks", "Tasks running", "Containers that belong to a service. Empty where there are none.",
 			All(containers(), Exists("swarm.task.id")), Population()),
-		number("A1-agents", "Agents reporting", "Nodes from which documents come.",
+		number("A1-agents", "Agents reporting", "Nodes from which documents come. Zero where no agent reports.",
 			Dataset("agent"), UniqueCount("host.name")),
 	}
 }
@@ -91,7 +98,7 @@ func missingRows() *Panel {
 }
 
 func swarmCPU() *Panel {
-	return panel("A3", "CPU: how much of the Swarm is used?", "CPU time of all containers and of all nodes, and the CPUs that there are. Nodes are left out while a service or an image is chosen.",
+	return panel("A3", "CPU: how much of the Swarm is used?", "CPU time of all containers and of all nodes, and the CPUs that there are. Nodes are left out while a service or an image is chosen."+noDocuments,
 		Any(containers(), Dataset("node")), &XY{Left: "Cores", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Used by containers", Value: TotalPerSecond("container.cpu.core_seconds"), Unit: Cores, Color: colorCPU},
@@ -104,7 +111,7 @@ func swarmCPU() *Panel {
 }
 
 func swarmMemory() *Panel {
-	return panel("A4", "Memory: used, promised, there", "Working sets of all containers, the limits of those that have one, and the memory of all nodes. Nodes are left out while a service or an image is chosen.",
+	return panel("A4", "Memory: used, promised, there", "Working sets of all containers, the limits of those that have one, and the memory of all nodes. Nodes are left out while a service or an image is chosen."+noDocuments,
 		Any(containers(), Dataset("node")), &XY{Left: "Memory", Layers: []*Layer{
 			{Series: Areas, Buckets: []Bucket{Time()}, Metrics: []Metric{
 				{Label: "Used by containers", Value: Total("container.memory.working_set_bytes"), Unit: Bytes, Color: colorMemory},
@@ -116,22 +123,24 @@ func swarmMemory() *Panel {
 		}})
 }
 
-// topServices are A5.
+// topServices are A5. Each ranks by the field that it shows: Elasticsearch can't rank by a sum
+// of two, so that what is received and what is sent are panels of their own.
 func topServices() []*Panel {
-	top := func(id, title string, value, order Value, unit Unit, color string) *Panel {
+	top := func(id, title string, value, order Value, unit Unit, color string, links ...Link) *Panel {
 		return panel(id, title, "Ten services, the whole time range. Empty without services.",
 			All(containers(), Exists("swarm.service.name")), &XY{Layers: []*Layer{{
 				Series:  SidewayBars,
 				Buckets: []Bucket{Top("Service", 10, "swarm.service.name", order)},
 				Metrics: []Metric{{Label: title, Value: value, Unit: unit, Color: color}},
-			}}}, toService)
+			}}}, append([]Link{toService}, links...)...)
 	}
-	received, sent := "container.network.ingress.bytes", "container.network.egress.bytes"
+	const received, sent, written = "container.network.ingress.bytes", "container.network.egress.bytes", "container.disk.write.bytes"
 	return []*Panel{
-		top("A5-cpu", "Who uses the CPU?", PerSecond("container.cpu.core_seconds"), Sum("container.cpu.core_seconds"), Cores, colorCPU),
-		top("A5-memory", "Who uses memory?", Total("container.memory.working_set_bytes"), Sum("container.memory.working_set_bytes"), Bytes, colorMemory),
-		top("A5-network", "Who sends and receives?", Add(PerSecond(received), PerSecond(sent)), Sum(received), BytesPerSecond, colorSent),
-		top("A5-disk", "Who writes to disks?", PerSecond("container.disk.write.bytes"), Sum("container.disk.write.bytes"), BytesPerSecond, colorWritten),
+		top("A5-cpu", "Who uses the CPU?", PerSecond("container.cpu.core_seconds"), Sum("container.cpu.core_seconds"), Cores, colorCPU, toNeighbours),
+		top("A5-memory", "Who uses memory?", Total("container.memory.working_set_bytes"), Sum("container.memory.working_set_bytes"), Bytes, colorMemory, toNeighbours),
+		top("A5-received", "Who receives?", PerSecond(received), Sum(received), BytesPerSecond, colorReceived, toNeighbours),
+		top("A5-sent", "Who sends?", PerSecond(sent), Sum(sent), BytesPerSecond, colorSent, toNeighbours),
+		top("A5-disk", "Who writes to disks?", PerSecond(written), Sum(written), BytesPerSecond, colorWritten, toNeighbours, toDisk),
 	}
 }
 
@@ -188,7 +197,7 @@ func unplaced() *Panel {
 }
 
 func nodeMap() *Panel {
-	return panel("A8", "How are the nodes?", "Means of the time range for each node; the fullest of its filesystems; the share of time in which something waited for memory or IO.",
+	return panel("A8", "How are the nodes?", "Means of the time range for each node; the fullest of its filesystems; the share of time in which something waited. The last three are zero where the kernel doesn't count pressure (PSI)."+noDocuments,
 		Dataset("node", "filesystem"), &Rows{SortBy: 0, Layer: &Layer{
 			Buckets: []Bucket{Each("Node", 200, "host.name")},
 			Metrics: []Metric{
@@ -199,7 +208,7 @@ func nodeMap() *Panel {
 				{Label: "Waited for memory", Value: share("host.pressure.memory.some_seconds", "host.memory.total_bytes"), Unit: Ratio, Limits: Limits{0.05, 0.1}},
 				{Label: "Waited for IO", Value: share("host.pressure.io.some_seconds", "host.memory.total_bytes"), Unit: Ratio, Limits: Limits{0.1, 0.3}},
 			},
-		}}, toNode)
+		}}, toNode, toNeighbours, toDisk, toAgents)
 }
 
 // share is the part of the time that a flow of seconds is: of the time of the documents

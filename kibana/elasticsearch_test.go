@@ -109,7 +109,7 @@ func swarm(t *testing.T) []document {
 			t.Fatalf("the encoder's documents have none of kind %s", kind)
 		}
 		d = d.with(document{
-			"@timestamp": at.Format(time.RFC3339Nano), "host.name": node, "agent.name": node, "machine_name": node,
+			"@timestamp": at.Format(time.RFC3339Nano), "timestamp": at.UnixMicro(), "host.name": node, "agent.name": node, "machine_name": node,
 		}).with(fields)
 		if _, ok := d["sample.slot"]; ok {
 			d["sample.slot"] = at.Unix() / int64(shippingInterval/time.Second)
@@ -127,6 +127,9 @@ func swarm(t *testing.T) []document {
 	}
 	ofSwarm(rangeEnd.Add(-time.Hour-shippingInterval), "manager-1")
 	add(rangeEnd.Add(-time.Hour-shippingInterval), "container", "manager-1", document{"sample.ended": false})
+	add(rangeEnd.Add(-24*time.Hour-shippingInterval), "container", "manager-1", document{
+		"sample.ended": false, "container.storage.layer_bytes": 1 << 30, "container.storage.log_bytes": 1 << 30, "container.storage.volume_bytes": 1 << 30,
+	})
 
 	for i := range intervals {
 		at := rangeEnd.Add(-time.Duration(intervals-i) * shippingInterval)
@@ -154,7 +157,8 @@ func swarm(t *testing.T) []document {
 				"container.verdict": c.verdict, "container.health": c.health,
 				"container.processes.count": 3, "container.processes.file_descriptors": 30, "container.processes.sockets": 10,
 				"container.processes.open_files_limit": 1024, "container.pids.limit": 100, "container.health_failing_streak": 2,
-				"container_stats": statistics(at),
+				"container_stats":             statistics(at),
+				"container.storage.log_bytes": (i + 1) << 20, "container.storage.as_of_seconds": at.Unix(),
 			}
 			if c.limit == 0 {
 				for _, name := range []string{"container.cpu.limit_cores", "container.cpu.limit_core_seconds"} {
@@ -169,6 +173,7 @@ func swarm(t *testing.T) []document {
 	}
 	at := rangeEnd.Add(-time.Minute)
 	add(at, "die", "worker-1", document{"container.name": "shop_web.2", "swarm.service.name": "shop_web", "container.exit_code": 137, "container.oom_killed": true})
+	add(at, "die", "worker-1", document{"event.action": "start", "container.name": "shop_web.3", "swarm.service.name": "shop_web", "container.exit_code": nil, "container.oom_killed": nil})
 	add(at, "service_update", "manager-1", document{"swarm.service.name": "shop_web"})
 	add(at, "gap", "worker-1", document{"gap.documents": 7, "gap.sweeps": 3})
 	return all
@@ -334,6 +339,9 @@ func checkValues(t *testing.T, s server, byID map[string]*kibana.Panel) {
 	first("A6-codes", "Exit code", 137.0)
 	first("A6-codes", "For want of memory", 1.0)
 	first("A6-codes", "Last", rangeEnd.Add(-time.Minute))
+	first("B5-restarts", "Service", "shop_web")
+	first("B5-restarts", "Starts", 1.0)
+	first("B5-restarts", "Failed", 1.0)
 	first("A7", "Container", "shop_web.2")
 	first("A7", "Node", "worker-1")
 	first("E1", "Container", "load_stress.1")
@@ -343,6 +351,14 @@ func checkValues(t *testing.T, s server, byID map[string]*kibana.Panel) {
 	first("E2", "Starved", 1.0)
 	first("C7", "Full in", 2.0)
 	first("C7", "More each day", float64(5<<30))
+	first("F2-logs", "Logs, more than a day before", float64(4*55<<19-1<<30)) // 27.5 MiB is the mean of the last minute
+	first("F3-logs", "More than at the least", float64((intervals-1)<<20))
+	first("F3-logs", "Each day at that pace", (1<<20)*86400/shippingInterval.Seconds())
+	first("F4-root", "Logs", 3*float64(intervals+1)*(1<<19)) // worker-1 has three containers
+	first("F5", "Service", "shop_web")
+	first("F5", "Logs", float64(intervals+1)*(1<<20))
+	first("E3-writes", "Node", "worker-1")
+	want("G5-cpu", s.tables(t, byID["G5-cpu"])[0], intervals/3+1, "What CPU do agents need?", 0.01)
 	first("G1-lost", "Documents lost", 7.0)
 	first("G3", "Documents of its agent", 6.0)
 

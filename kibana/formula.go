@@ -13,6 +13,8 @@ func (v *Value) text() string {
 	case opAdd, opSubtract, opMultiply, opDivide:
 		sign := map[string]string{opAdd: " + ", opSubtract: " - ", opMultiply: " * ", opDivide: " / "}[v.op]
 		return v.parts[0].operand() + sign + v.parts[1].operand()
+	case opFloor:
+		return "floor(" + v.parts[0].text() + ")"
 	}
 	name := v.op
 	if v.isLast() {
@@ -95,6 +97,8 @@ func (p *partMaker) add(v *Value) any {
 			"args": []any{p.add(&v.parts[0]), p.add(&v.parts[1])},
 			"text": v.text(),
 		}
+	case opFloor:
+		return object{"type": "function", "name": v.op, "args": []any{p.add(&v.parts[0])}, "text": v.text()}
 	}
 	return p.addColumn(p.columns.layer.aggregationColumn(v, p.label, None))
 }

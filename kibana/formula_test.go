@@ -22,6 +22,7 @@ func TestFormula(t *testing.T) {
 	f(PerSecond("a"), "sum(a) / (unique_count(sample.slot) * average(sample.interval_seconds))")
 	f(Divide(Sum("a"), Multiply(UniqueCount("b"), Average("c"))), "sum(a) / (unique_count(b) * average(c))")
 	f(Subtract(Add(Sum("a"), Number(0.5)), Median("b")), "(sum(a) + 0.5) - median(b)")
+	f(Add(Floor(Divide(Number(1), Max("a"))), Number(2)).Of(Exists("b")), "floor(1 / max(a, kql='b: *')) + 2")
 	f(Divide(Sum("a"), Count()).Of(Exists("b")), "sum(a, kql='b: *') / count(kql='b: *')")
 	f(LastTime("a").Of(Exists("b")), "last_value(a, kql='a: * and b: *')")
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/swarmgauge/swarmgauge/kibana"
@@ -27,8 +28,16 @@ schemas that Kibana's source has, and ask every question of every panel of real 
 Kibana would. That a Kibana draws the answers as they are meant, nobody has seen yet: please tell how it looks.
 
 A click on a name in a panel leads to the dashboard of that service, node or container, with the time and the filters
-that are set. Panels about the Swarm's own state (A1, A2, A8, B1, B6, G3) need an agent with the engine's socket on the
+that are set; from nodes also to who is in whose way there, to their disk space and to their agent, where the panel asks
+for that. Panels about the Swarm's own state (A1, A2, A8, B1, B6, G3) need an agent with the engine's socket on the
 leader; which other things can be missing is said below and, in Kibana, at the little i of each panel.
+
+Of a container, panels show the sums over its interfaces and devices. What each interface and each device has, and how
+many sockets are in each state (if the agent is asked for ` + "`tcp`, `udp` and `advtcp`" + `), is in the container's documents in
+cAdvisor's arrays, ` + "`container_stats.network.interfaces`, `.network.tcp` and `.diskio`" + `, which Discover shows and which aren't
+indexed: Elasticsearch doesn't keep together what is in one element of an array, and a document for each of them would
+be several times as many documents for each container in each interval. The node's interfaces and devices have
+documents of their own, and panels (C5, C6).
 
 The pictures are drawings, not screenshots of Kibana: ` + "`make pictures`" + ` runs a Swarm of three nodes for some minutes, asks a
 real Elasticsearch what each panel asks, and draws the answers with the library that Kibana's charts are drawn with. The
@@ -50,6 +59,21 @@ nodes are containers of one machine, which is why each of them shows the CPU, me
 				fmt.Fprintf(&b, "| %s | %s | %s |\n", p.ID, p.Title, p.Description)
 			}
 		}
+	}
+	b.WriteString(`
+## Alert rules
+
+` + "`agent setup -rules`" + ` makes these in Kibana, all disabled: give one an action and switch it on. Each is asked once a minute. In
+the conditions, a dataset stands without its prefix (` + "`event.dataset: swarmgauge.agent`" + ` is ` + "`agent`" + `), and the minutes are the
+time up to now that the number is made of. A rule that looks at groups can't see one without documents; so the silence of
+a node is the age of its newest document, which Elasticsearch computes by a script of one line (` + "`silent_seconds`" + `, a
+field of the rule alone).
+
+| Rule | Fires when |
+|---|---|
+`)
+	for _, r := range kibana.Rules(kibana.DefaultPrefix, "") {
+		fmt.Fprintf(&b, "| %s | %s |\n", strings.TrimPrefix(r.Name, "swarmgauge: "), r.Condition)
 	}
 	return b.Bytes()
 }

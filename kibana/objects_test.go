@@ -2,8 +2,11 @@ package kibana_test
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"flag"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/swarmgauge/swarmgauge/kibana"
@@ -30,6 +33,41 @@ func TestObjectsNameFieldsOfTheMapping(t *testing.T) {
 	}
 	if err := kibanatest.ValidateFields(objects(), fields); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRulesNameFieldsOfTheMapping holds the alerting rules against the index template. What a
+// rule computes with has to be a number there or in the rule itself, and what it groups by a
+// keyword: of a field that isn't there, Kibana would say nothing, and the rule would never fire.
+func TestRulesNameFieldsOfTheMapping(t *testing.T) {
+	fields, err := kibanatest.Fields(shipper.IndexTemplate(kibana.DefaultPrefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range kibana.Rules(kibana.DefaultPrefix, "") {
+		var body struct {
+			Params struct{ ESQuery, AggField, TermField, TimeField string }
+		}
+		if err := json.Unmarshal(rule.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		p := body.Params
+		var query struct {
+			RuntimeMappings map[string]struct{ Type string } `json:"runtime_mappings"`
+		}
+		if err := json.Unmarshal([]byte(p.ESQuery), &query); err != nil {
+			t.Fatal(err)
+		}
+		typ := cmp.Or(query.RuntimeMappings[p.AggField].Type, fields[p.AggField].Type)
+		if p.AggField != "" && !slices.Contains([]string{"long", "float", "double"}, typ) {
+			t.Errorf("%s: %s is no number", rule.Name, p.AggField)
+		}
+		if p.TermField != "" && fields[p.TermField].Type != "keyword" {
+			t.Errorf("%s: %s is no keyword", rule.Name, p.TermField)
+		}
+		if fields[p.TimeField].Type != "date" {
+			t.Errorf("%s: %s is no date", rule.Name, p.TimeField)
+		}
 	}
 }
 

@@ -28,8 +28,8 @@ type Panel struct {
 
 // Link is the ID of the dashboard that a click on a group in a panel leads to. It shows
 // the same time and the same filters, and that for what was clicked on beside them. A panel
-// leads to the dashboards of what it groups by, and no others: with a container's name as a
-// filter, the dashboard of a node would be empty.
+// leads to dashboards that have a menu of what it groups by, and no others: with a
+// container's name as a filter, the dashboard of a node would be empty.
 type Link string
 
 // The links that panels have.
@@ -37,6 +37,12 @@ const (
 	toService   Link = serviceID
 	toNode      Link = nodeID
 	toContainer Link = containerID
+
+	// Of a node or a service.
+	toNeighbours Link = neighboursID
+	toDisk       Link = diskID
+	// Of a node.
+	toAgents Link = agentsID
 )
 
 // title is what Kibana offers.
@@ -46,6 +52,12 @@ func (l Link) title() string {
 		return "Show this service"
 	case toNode:
 		return "Show this node"
+	case toNeighbours:
+		return "Show who is in whose way"
+	case toDisk:
+		return "Show disk space"
+	case toAgents:
+		return "Show the agent's health"
 	default:
 		return "Show this container"
 	}

@@ -12,7 +12,9 @@ import (
 type Rule struct {
 	ID   string // a UUID, another one in each space
 	Name string
-	Body []byte // of POST /api/alerting/rule/<id>
+	// Condition says in a sentence when it fires, and what it needs for that.
+	Condition string
+	Body      []byte // of POST /api/alerting/rule/<id>
 }
 
 // threshold is the row of one rule: over all documents of a dataset within a window, or those
@@ -20,6 +22,7 @@ type Rule struct {
 type threshold struct {
 	key, name string // the key never changes: the rule's id is made of it
 	dataset   string
+	beside    string           // a second dataset; "" for none
 	filter    []map[string]any // beside the dataset
 	aggregate string           // count, min, max, avg, sum
 	field     string           // "" for count
@@ -27,7 +30,23 @@ type threshold struct {
 	minutes   int              // the window
 	operator  string
 	than      float64
+	note      string // what else a person has to know of the condition; "" for nothing
 }
+
+// silence is a field that documents don't have: how old they are, in seconds. Elasticsearch
+// computes it for a rule, because no group of a rule is one without documents: a node that is
+// silent has to be found among those that weren't.
+const silence = "silent_seconds"
+
+// silenceField is what Elasticsearch is told of it.
+func silenceField() map[string]any {
+	return map[string]any{silence: map[string]any{
+		"type":   "double",
+		"script": map[string]any{"source": "emit((System.currentTimeMillis() - doc['@timestamp'].value.toInstant().toEpochMilli()) / 1000.0)"},
+	}}
+}
+
+const needsSocket = "Needs an agent with the engine's socket on the leader."
 
 func term(field string, value any) map[string]any {
 	return map[string]any{"term": map[string]any{field: value}}
@@ -42,17 +61,49 @@ func not(clause map[string]any) map[string]any {
 func thresholds() []threshold {
 	return []threshold{
 		{key: "agents-silent", name: "No agent has reported for 2 minutes", dataset: "agent", aggregate: "count", minutes: 2, operator: "<", than: 1},
-		{key: "node-not-ready", name: "A node of the Swarm isn't ready", dataset: "swarm_node", filter: []map[string]any{not(term("swarm.node.state", "ready"))}, aggregate: "count", group: "swarm.node.name", minutes: 2, operator: ">", than: 0},
-		{key: "service-under-replicated", name: "A service lacks replicas for 5 minutes", dataset: "service", aggregate: "min", field: "swarm.service.missing", group: "swarm.service.name", minutes: 5, operator: ">", than: 0},
-		{key: "crash-loop", name: "A service's containers failed three times in 10 minutes", dataset: "event", filter: []map[string]any{term("event.action", "die"), not(term("container.exit_code", 0))}, aggregate: "count", group: "swarm.service.name", minutes: 10, operator: ">=", than: 3},
+		{key: "node-silent", name: "A node's agent has been silent for 2 minutes", dataset: "agent", aggregate: "min", field: silence, group: "host.name", minutes: 60, operator: ">", than: 120, note: "Of nodes that reported within the last hour: it ends when the hour is over, or the next document is there."},
+		{key: "node-without-agent", name: "A node of the Swarm has no agent that reports", dataset: "swarm_node", beside: "agent", aggregate: "sum", field: "agent.batch.documents", group: "swarm.node.name", minutes: 5, operator: "<", than: 1, note: needsSocket},
+		{key: "node-not-ready", name: "A node of the Swarm isn't ready", dataset: "swarm_node", filter: []map[string]any{not(term("swarm.node.state", "ready"))}, aggregate: "count", group: "swarm.node.name", minutes: 2, operator: ">", than: 0, note: "Of documents in which `swarm.node.state` isn't ready. " + needsSocket},
+		{key: "service-under-replicated", name: "A service lacks replicas for 5 minutes", dataset: "service", aggregate: "min", field: "swarm.service.missing", group: "swarm.service.name", minutes: 5, operator: ">", than: 0, note: needsSocket},
+		{key: "crash-loop", name: "A service's containers failed three times in 10 minutes", dataset: "event", filter: []map[string]any{term("event.action", "die"), not(term("container.exit_code", 0))}, aggregate: "count", group: "swarm.service.name", minutes: 10, operator: ">=", than: 3, note: "Of ends (`event.action: die`) with another `container.exit_code` than 0."},
 		{key: "oom-kill", name: "The OOM killer ended a process of a container", dataset: "container", aggregate: "sum", field: "container.memory.oom_kills", group: "container.name", minutes: 5, operator: ">", than: 0},
 		{key: "memory-near-limit", name: "A container is above 90 % of its memory limit for 10 minutes", dataset: "container", aggregate: "min", field: "container.memory.limit_usage", group: "container.name", minutes: 10, operator: ">", than: 0.9},
 		{key: "cpu-throttled", name: "A container is throttled in more than 25 % of periods over 15 minutes", dataset: "container", aggregate: "avg", field: "container.cpu.throttled_ratio", group: "container.name", minutes: 15, operator: ">", than: 0.25},
 		{key: "memory-pressure", name: "A container stalls for memory more than 10 % of 5 minutes", dataset: "container", aggregate: "sum", field: "container.pressure.memory.full_seconds", group: "container.name", minutes: 5, operator: ">", than: 30},
 		{key: "filesystem-full", name: "A filesystem of a node will be full within a day", dataset: "filesystem", aggregate: "min", field: "filesystem.full_in_seconds", group: "host.name", minutes: 15, operator: "<", than: 24 * 3600},
 		{key: "log-large", name: "The log of a container is larger than 5 GB", dataset: "container", aggregate: "max", field: "container.storage.log_bytes", group: "container.name", minutes: 15, operator: ">", than: 5e9},
-		{key: "documents-wait", name: "More than 60 batches (10 minutes) of documents wait on a node", dataset: "agent", aggregate: "min", field: "agent.spool.batches", group: "host.name", minutes: 10, operator: ">", than: 60},
+		{key: "documents-wait", name: "Documents have waited on a node for more than 10 minutes", dataset: "agent", aggregate: "min", field: "agent.spool.oldest_seconds", group: "host.name", minutes: 2, operator: ">", than: 600},
 	}
+}
+
+// datasets is the query for the documents of the rule's datasets.
+func (t *threshold) datasets() map[string]any {
+	names := []string{"swarmgauge." + t.dataset}
+	if t.beside != "" {
+		return map[string]any{"terms": map[string]any{"event.dataset": append(names, "swarmgauge."+t.beside)}}
+	}
+	return term("event.dataset", names[0])
+}
+
+// condition says when the rule fires.
+func (t *threshold) condition() string {
+	text := t.aggregate + " of "
+	if t.field != "" {
+		text += "`" + t.field + "` of "
+	}
+	text += "`" + t.dataset + "`"
+	if t.beside != "" {
+		text += " and `" + t.beside + "`"
+	}
+	text += " documents"
+	if t.group != "" {
+		text += " for each `" + t.group + "`"
+	}
+	text += fmt.Sprintf(", %d min: %s %s.", t.minutes, t.operator, formatNumber(t.than))
+	if t.note != "" {
+		text += " " + t.note
+	}
+	return text
 }
 
 const (
@@ -65,7 +116,8 @@ const (
 // one.
 //
 // Source of the bodies: Kibana's schemas of POST /api/alerting/rule/{id} and of the
-// parameters of .es-query, as they are since 8.9.
+// parameters of .es-query, as they are since 8.9. Its query may bring fields of its own
+// (runtime_mappings) since 8.5, and groups since 8.8.
 func Rules(prefix, space string) []Rule {
 	if space == "" {
 		space = defaultSpace
@@ -73,8 +125,11 @@ func Rules(prefix, space string) []Rule {
 	var rules []Rule
 	for _, t := range thresholds() {
 		query := map[string]any{"query": map[string]any{"bool": map[string]any{
-			"filter": append([]map[string]any{term("event.dataset", "swarmgauge."+t.dataset)}, t.filter...),
+			"filter": append([]map[string]any{t.datasets()}, t.filter...),
 		}}}
+		if t.field == silence {
+			query["runtime_mappings"] = silenceField()
+		}
 		params := map[string]any{
 			"searchType": "esQuery", "index": []string{prefix + "-*"}, "timeField": "@timestamp", "esQuery": embed(query), "size": 0,
 			"timeWindowSize": t.minutes, "timeWindowUnit": "m", "excludeHitsFromPreviousRun": false,
@@ -87,7 +142,7 @@ func Rules(prefix, space string) []Rule {
 			params["groupBy"], params["termField"], params["termSize"] = "top", t.group, ruleGroups
 		}
 		name := "swarmgauge: " + t.name
-		rules = append(rules, Rule{ID: ruleID(space, t.key), Name: name, Body: []byte(embed(map[string]any{
+		rules = append(rules, Rule{ID: ruleID(space, t.key), Name: name, Condition: t.condition(), Body: []byte(embed(map[string]any{
 			"name": name, "tags": []string{"swarmgauge"}, "rule_type_id": ruleType, "consumer": "stackAlerts",
 			"schedule": map[string]any{"interval": "1m"}, "params": params, "actions": []any{}, "enabled": false,
 		}))})

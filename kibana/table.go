@@ -192,6 +192,12 @@ func (e *evaluation) value(v *Value) (any, error) {
 			return nil, err
 		}
 		return calculate(v.op, a.(float64), b.(float64)), nil
+	case opFloor:
+		a, err := e.value(&v.parts[0])
+		if a == nil || err != nil {
+			return nil, err
+		}
+		return math.Floor(a.(float64)), nil
 	}
 	name := e.valueName(e.next)
 	e.next++

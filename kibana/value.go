@@ -33,6 +33,7 @@ const (
 	opSubtract = "subtract"
 	opMultiply = "multiply"
 	opDivide   = "divide"
+	opFloor    = "floor"
 )
 
 // Sum is the sum of a field.
@@ -95,6 +96,9 @@ func Multiply(a, b Value) Value { return Value{op: opMultiply, parts: []Value{a,
 
 // Divide is a / b; absent where that is no number.
 func Divide(a, b Value) Value { return Value{op: opDivide, parts: []Value{a, b}} }
+
+// Floor is the largest whole number that isn't above a.
+func Floor(a Value) Value { return Value{op: opFloor, parts: []Value{a}} }
 
 // PerSecond is a flow in each second in which there were documents: all documents of an
 // interval count as one. Lens' own division by the length of a bucket of time would double
@@ -159,7 +163,7 @@ func (v Value) each(f func(*Value)) Value {
 // isAggregation tells whether Elasticsearch computes v.
 func (v *Value) isAggregation() bool {
 	switch v.op {
-	case opNumber, opAdd, opSubtract, opMultiply, opDivide:
+	case opNumber, opAdd, opSubtract, opMultiply, opDivide, opFloor:
 		return false
 	}
 	return true

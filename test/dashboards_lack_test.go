@@ -21,22 +21,34 @@ func dashboardsLack() map[string]lack {
 		noReclaim  = lack{"there is memory enough for files, and cgroup v1 doesn't count what is looked at", true}
 		nothing    = lack{why: "no agent is in trouble, and none has lost anything"}
 		moment     = lack{"a question of the moment", true}
+		usual      = lack{"most containers may have nothing to do", true}
 	)
 
 	return map[string]lack{
-		"*an hour before:": young,
-		"*More each day":   young,
-		"*Full in":         young,
+		"*an hour before:":                 young,
+		"*More each day":                   young,
+		"*Layers, more than a day before":  young,
+		"*Logs, more than a day before":    young,
+		"*Volumes, more than a day before": young,
+		"*Full in":                         young,
 
-		"A5-disk/Who writes to disks?": blockIO,
-		"B2-disk/Read":                 blockIO,
-		"B2-disk/Written":              blockIO,
-		"D6/Read":                      blockIO,
-		"D6/Written":                   blockIO,
-		"D6-operations/Reads":          blockIO,
-		"D6-operations/Writes":         blockIO,
-		"E3/Reads":                     blockIO,
-		"E3/Writes":                    blockIO,
+		"A5-disk/Who writes to disks?":               blockIO,
+		"B2-disk/Read":                               blockIO,
+		"B2-disk/Written":                            blockIO,
+		"D6/Read":                                    blockIO,
+		"B2-disk-spread/Read, busiest replica":       blockIO,
+		"B2-disk-spread/Written, busiest replica":    blockIO,
+		"B2-disk-spread/Read, median replica":        usual,
+		"B2-disk-spread/Written, median replica":     usual,
+		"B2-network-spread/Received, median replica": usual,
+		"B2-network-spread/Sent, median replica":     usual,
+		"D6/Written":                                 blockIO,
+		"D6-operations/Reads":                        blockIO,
+		"D6-operations/Writes":                       blockIO,
+		"E3/Reads":                                   blockIO,
+		"E3/Writes":                                  blockIO,
+		"E3-reads/Reads":                             blockIO,
+		"E3-writes/Writes":                           blockIO,
 
 		"D4": noPressure,
 		"E2": noPressure,
@@ -60,6 +72,7 @@ func dashboardsLack() map[string]lack {
 		"D3/Processes' pages that came back": noReclaim,
 		"D3/Looked at for reclaim":           noReclaim,
 		"E3/Reclaim":                         noReclaim,
+		"E3-reclaim/Reclaim":                 noReclaim,
 		"H5/Major page faults":               noReclaim,
 		"E4/Slowed down (high)":              {"nothing has a boundary of that kind, and cgroup v1 knows none", true},
 
@@ -73,11 +86,15 @@ func dashboardsLack() map[string]lack {
 		"G4/Attempts again":               moment,
 		"G4/Spool":                        moment,
 		"G7/How much waits in the spool?": moment,
+		"G7-age/How old is what waits?":   moment,
+		"G5-cpu/What CPU do agents need?": {"buckets of time are shorter than the interval", true},
 
 		"*More than at the least": moment,
+		"*Each day at that pace":  moment,
 
 		"F4/Of unused images": {why: "containers run of every image"},
 		"F4/Build cache":      {why: "nothing was built"},
+		"F4-root/Build cache": {why: "nothing was built"},
 		"F4/Of it unused":     {why: "nothing was built"},
 
 		"A8-states/Reason":             {why: "no node is down"},

@@ -28,14 +28,21 @@ type ruleParams struct {
 // threshold. The comparison, for which Kibana has Elasticsearch run a script, is made here.
 func (p *ruleParams) fires(t *testing.T, es *lab.ElasticsearchServer) (groups []string) {
 	t.Helper()
-	var query struct{ Query json.RawMessage }
+	var query struct {
+		Query           json.RawMessage
+		RuntimeMappings map[string]json.RawMessage `json:"runtime_mappings"`
+	}
 	if err := json.Unmarshal([]byte(p.ESQuery), &query); err != nil {
 		t.Fatal(err)
 	}
 	within := map[string]any{"range": map[string]any{p.TimeField: map[string]any{"gte": fmt.Sprintf("now-%d%s", p.TimeWindowSize, p.TimeWindowUnit)}}}
 	body := map[string]any{"size": 0, "track_total_hits": true, "query": map[string]any{"bool": map[string]any{"filter": []any{query.Query, within}}}}
 	metric := map[string]any{}
-	if p.AggField != "" {
+	_, silence := query.RuntimeMappings[p.AggField]
+	switch {
+	case silence: // the age of the newest; its script, too, is computed here
+		metric["metric"] = map[string]any{"max": map[string]any{"field": p.TimeField}}
+	case p.AggField != "":
 		metric["metric"] = map[string]any{p.AggType: map[string]any{"field": p.AggField}}
 	}
 	if p.GroupBy == "top" {
@@ -69,6 +76,9 @@ func (p *ruleParams) fires(t *testing.T, es *lab.ElasticsearchServer) (groups []
 		groups = append(groups, "all")
 	}
 	for _, b := range answer.Aggregations.Groups.Buckets {
+		if silence && b.Metric.Value != nil {
+			*b.Metric.Value = float64(time.Now().UnixMilli())/1000 - *b.Metric.Value/1000
+		}
 		if value := b.Metric.Value; p.AggType == "count" && beyond(b.Count) || value != nil && beyond(*value) {
 			groups = append(groups, b.Key)
 		}
@@ -92,7 +102,8 @@ func testRules(t *testing.T, es *lab.ElasticsearchServer) {
 		fmt.Fprintf(&bulk, "{\"create\":{}}\n%s\n", text)
 	}
 	type m = map[string]any
-	// Two of each: "bad", about which a rule tells, and "good".
+	// Two of each: "bad", about which a rule tells, and "good". And the agent of a node that
+	// doesn't report any longer.
 	for ago := time.Duration(0); ago < 20*time.Minute; ago += 30 * time.Second {
 		f := func(dataset, group, field string, bad, good any) {
 			put(dataset, ago, m{group: "bad", field: bad})
@@ -106,7 +117,11 @@ func testRules(t *testing.T, es *lab.ElasticsearchServer) {
 		f("container", "container.name", "container.pressure.memory.full_seconds", 6, 0.01)
 		f("container", "container.name", "container.storage.log_bytes", 6e9, 1e9)
 		f("filesystem", "host.name", "filesystem.full_in_seconds", 3600, 1e6)
-		f("agent", "host.name", "agent.spool.batches", 100, 1)
+		f("agent", "host.name", "agent.spool.oldest_seconds", 700, 20)
+		put("agent", ago, m{"host.name": "good", "swarm.node.name": "good", "agent.batch.documents": 100})
+		if ago > 3*time.Minute {
+			put("agent", ago, m{"host.name": "silent", "agent.spool.oldest_seconds": 20})
+		}
 	}
 	for i := range 3 {
 		put("event", time.Duration(i)*time.Minute, m{"swarm.service.name": "bad", "event.action": "die", "container.exit_code": 1})
@@ -127,8 +142,11 @@ func testRules(t *testing.T, es *lab.ElasticsearchServer) {
 			t.Fatal(err)
 		}
 		want := []string{"bad"}
-		if body.Params.GroupBy == "all" {
+		switch {
+		case body.Params.GroupBy == "all":
 			want = nil // agents report
+		case strings.HasSuffix(rule.Name, "silent for 2 minutes"):
+			want = []string{"silent"}
 		}
 		if got := body.Params.fires(t, es); !slices.Equal(got, want) {
 			t.Errorf("%s: fires for %q, want %q", rule.Name, got, want)

@@ -1,5 +1,7 @@
 package kibanatest
 
+import "fmt"
+
 // panelShape is one panel of a dashboard: a chart of Lens or a text, in the dashboard
 // itself.
 func panelShape() shape {
@@ -142,9 +144,18 @@ func formatShape() shape {
 // mathShape is a tree of arithmetic: a number, the id of a column, or a function of trees.
 func mathShape(value any, path string, report reporter) {
 	either(number, text, record(keys{
-		"type": word("function"), "name": word("add", "subtract", "multiply", "divide"),
+		"type": word("function"), "name": word("add", "subtract", "multiply", "divide", "floor"),
 		"args": list(mathShape), "text?": text, "location?": record(keys{"min": number, "max": number}),
 	}))(value, path, report)
+	if call, ok := value.(map[string]any); ok {
+		want := 2
+		if call["name"] == "floor" {
+			want = 1
+		}
+		if arguments, _ := call["args"].([]any); len(arguments) != want {
+			report(path, fmt.Sprintf("has %d arguments", len(arguments)))
+		}
+	}
 }
 
 func paletteShape() shape {

@@ -123,6 +123,9 @@ func TestValidateRefuses(t *testing.T) {
 	f("has none of the shapes", func(b *board) {
 		b.column(cpu, second, "A3-2-of1X2")["params"].(object)["tinymathAst"].(object)["name"] = "raise"
 	})
+	f("has 2 arguments", func(b *board) {
+		b.column(cpu, second, "A3-2-of1X2")["params"].(object)["tinymathAst"].(object)["name"] = "floor"
+	})
 
 	// References and ids.
 	f("is there twice", func(b *board) { b.object["id"] = "swarmgauge-node" })
