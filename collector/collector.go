@@ -408,9 +408,15 @@ const (
 	everything windows = true
 )
 
-// handOver gives the windows of all targets to the sink and begins new ones, and tells of
-// the sweeps that were missed since the last time.
+// handOver tells the sink of the sweeps that were missed since the last time, and then gives it
+// the windows of all targets and begins new ones.
 func (c *Collector) handOver(which windows) {
+	for i := range c.missed {
+		if m := &c.missed[i]; m.Sweeps > 0 {
+			c.o.Sink.PutMissed(c.node, m)
+			m.Sweeps = 0
+		}
+	}
 	for _, t := range c.targets {
 		if t.window.Samples == 0 || which == named && t.awaitsName() {
 			continue
@@ -420,12 +426,6 @@ func (c *Collector) handOver(which windows) {
 	}
 	if which == named {
 		c.putSwarm() // else the interval goes on in another run, which tells
-	}
-	for i := range c.missed {
-		if m := &c.missed[i]; m.Sweeps > 0 {
-			c.o.Sink.PutMissed(c.node, m)
-			m.Sweeps = 0
-		}
 	}
 	c.o.Sink.Flush(c.interval)
 	c.handed = c.interval

@@ -359,11 +359,14 @@ func (s *spool) nextSeq() uint64 {
 	return s.seq - 1
 }
 
-// publish stores the batch, which is closed: on disk, or else in memory.
+// publish stores the batch, which is closed: on disk, or else in memory. Sweeps that were
+// missed are told before what was measured after them: a run that is killed in between leaves
+// no hole that nothing tells of.
 func (s *spool) publish(b *Batch) {
 	if s.usable() {
 		s.unload()
 	}
+	s.writeGaps()
 	s.store(b.name(), b.member, false)
 	s.writeGaps()
 }

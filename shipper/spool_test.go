@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -546,6 +547,32 @@ func TestSpoolMemory(t *testing.T) {
 	s.acknowledge(&e)
 	if _, content := s.account(); content.docs != 3*14 {
 		t.Errorf("%+v", content)
+	}
+}
+
+// TestSpoolMissedFirst: what tells of a missed sweep is there before what was measured after it,
+// whenever the agent is killed.
+func TestSpoolMissedFirst(t *testing.T) {
+	sys := kernel()
+	var published []string
+	sys.renameat = func(fromDir int, from string, toDir int, to string) error {
+		published = append(published, to)
+		return unix.Renameat(fromDir, from, toDir, to)
+	}
+	s := testSpoolOn(t, sys, filepath.Join(t.TempDir(), "spool"), 1, 1<<30)
+	defer s.close()
+	s.miss(&metric.Missed{Reason: metric.MissedOverrun, Sweeps: 1, FirstSlot: 1, LastSlot: 1})
+	fill(s, 1, 3)
+	var docs []int
+	for _, name := range published {
+		n, ok := parseBatchName(name)
+		if !ok {
+			t.Fatal(name)
+		}
+		docs = append(docs, n.docs)
+	}
+	if !slices.Equal(docs, []int{0, 3}) {
+		t.Errorf("%v documents were published in %v, want the gap first", docs, published)
 	}
 }
 
