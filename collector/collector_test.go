@@ -20,6 +20,7 @@ import (
 	"github.com/swarmgauge/swarmgauge/cgroup"
 	"github.com/swarmgauge/swarmgauge/metric"
 	"github.com/swarmgauge/swarmgauge/proc"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -125,7 +126,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	t.Helper()
 	parent := fmt.Sprintf("swarmgauge-test-%d-%s", os.Getpid(), strings.ToLower(t.Name()))
 	if err := makeCgroup(parent); err != nil {
-		t.Skipf("This test makes cgroups: run it as root on a machine whose /sys/fs/cgroup is writable (sudo go test ./collector): %v", err)
+		lab.Lack(t, "This test makes cgroups: "+err.Error()+": run it as root on a machine whose /sys/fs/cgroup is writable: sudo go test ./collector")
 	}
 	t.Cleanup(func() { removeCgroup(t, parent) })
 	fs, err := proc.Open("/proc")
@@ -410,7 +411,7 @@ func TestFoundRunningHasNoPastOnTheNetwork(t *testing.T) {
 	b.tick(t)
 	b.tick(t)
 	if target.cur.Rows(metric.PerInterface) == 0 {
-		t.Skip("This machine has no network interface: run it on one that has (go test ./collector)")
+		lab.Lack(t, "This machine has no network interface: run it on one that has (go test ./collector)")
 	}
 	for row := range target.cur.Rows(metric.PerInterface) {
 		total, _ := target.cur.GetRow(metric.NetworkReceiveBytes, row)
