@@ -162,9 +162,12 @@ func (t *template) ensure(ctx context.Context) (f fate, sentence string) {
 	if f == delivered {
 		f, sentence = t.inspect(ctx)
 	}
-	if f == delivered {
+	switch f {
+	case delivered:
 		t.seen = time.Now()
 		t.sender.placed.Store(false)
+	case hold:
+		sentence = t.withVersion(ctx, sentence)
 	}
 	return f, sentence
 }
