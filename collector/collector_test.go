@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmgauge/swarmgauge/cgroup"
@@ -474,6 +476,34 @@ func TestWhichCgroupsAreMeasured(t *testing.T) {
 	f(Options{RuntimeOnly: true, RawPrefixes: []string{"/system.slice"}}, "/system.slice/ssh.service", true)
 	f(Options{RuntimeOnly: true, RawPrefixes: []string{"/system.slice"}}, "/user.slice", false)
 	f(Options{RawPrefixes: []string{"/system.slice"}}, "/user.slice", false)
+}
+
+// What the tree leaves out is told, in the log once.
+func TestTooDeepCgroupsAreTold(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	b := newBench(t, func(o *Options) { o.Log = zap.New(core) })
+	b.tick(t)
+	before := b.Stats().TooDeep // those of somebody else
+	path := b.parent
+	for i := range 13 { // the parent is at the first level, so that this is at the fourteenth
+		path = filepath.Join(path, strconv.Itoa(i))
+	}
+	if err := makeCgroup(path); err != nil {
+		t.Fatal(err)
+	}
+	b.tick(t)
+	b.tick(t)
+	if n := b.Stats().TooDeep; n != before+1 {
+		t.Errorf("%d cgroups are too deep, want one more than %d: those below it aren't looked at", n, before)
+	}
+	if n := logs.FilterMessageSnippet("twelve levels").Len(); n != 1 {
+		t.Errorf("said %d times: %v", n, logs.All())
+	}
+	removeCgroup(t, filepath.Join(b.parent, "0"))
+	b.tick(t)
+	if n := b.Stats().TooDeep; n != before {
+		t.Errorf("%d cgroups are too deep after the end of those of the test, want %d", n, before)
+	}
 }
 
 func TestNetworkNamespaceIsCountedOnce(t *testing.T) {
