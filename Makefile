@@ -11,9 +11,10 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/agent ./cmd/agent
 
 # From a clean clone to documents of a Swarm in a real Elasticsearch: deploy/create_cluster.sh,
-# where there is no Docker engine on one of its own. NODES is the number of workers.
+# where there is no Docker engine on one of its own. NODES is the number of workers. Where no
+# engine can be started either, it is demo-host, of the cgroups that are there.
 NODES ?= 4
-demo:
+demo: build
 	$(GO) run ./test/lab/cmd/demo up -nodes $(NODES)
 
 # The same of the containers of this machine, with the agent as a process.
