@@ -136,7 +136,7 @@ func (l lacking) Error() string { return string(l) }
 
 // needsRights says that the parts need root, and how they get it.
 func needsRights(parts []Part) lacking {
-	return lacking(fmt.Sprintf("the lab's %v need root: run `sudo -E env PATH=\"$PATH\" make test`", parts))
+	return lacking(fmt.Sprintf("the lab's %v need root: run the same command as root, as in `sudo -E env PATH=\"$PATH\" make test`", parts))
 }
 
 // Install installs the Debian packages that the parts lack; it does nothing
