@@ -1,5 +1,5 @@
 # The agent alone, static, on an empty image. Build it anywhere:
-#   docker build -t swarmgauge .
+#   docker build --build-arg VERSION="$(git describe --tags --always)" -t swarmgauge .
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./

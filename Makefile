@@ -11,9 +11,10 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/agent ./cmd/agent
 
 # From a clean clone to documents of a Swarm in a real Elasticsearch: deploy/create_cluster.sh,
-# where there is no Docker engine on one of its own. NODES is the number of workers.
+# where there is no Docker engine on one of its own. NODES is the number of workers. Where no
+# engine can be started either, it is demo-host, of the cgroups that are there.
 NODES ?= 4
-demo:
+demo: build
 	$(GO) run ./test/lab/cmd/demo up -nodes $(NODES)
 
 # The same of the containers of this machine, with the agent as a process.
@@ -24,7 +25,8 @@ demo-host: build
 demo-down:
 	$(GO) run ./test/lab/cmd/demo down
 
-# Every test. As root on Debian it installs what they need.
+# Every test. As root on Debian it installs what they need; elsewhere it says what is missing,
+# and the tests that need it skip, or fail with CI=true in the environment.
 test: lint
 	@missing=; \
 	for tool in strace:strace shellcheck:shellcheck mkfs.ext4:e2fsprogs cpio:cpio curl:curl ps:procps du:coreutils "cc:gcc libc6-dev"; do \
@@ -34,7 +36,8 @@ test: lint
 	elif [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
 		apt-get update -q && apt-get install -q -y --no-install-recommends $$missing; \
 	else \
-		echo "Some tests skip without these: sudo apt-get install$$missing"; \
+		echo "Missing, so that tests SKIP: run \`sudo apt-get update && sudo apt-get install -y --no-install-recommends$$missing\`" >&2; \
+		[ "$$CI" != true ] || exit 1; \
 	fi
 	$(LAB) prepare
 	$(GO) test -count=1 -p 1 -timeout 60m ./...

@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/manager"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // parent is the cgroup, in every hierarchy, below which the bare cgroups are.
@@ -29,7 +31,7 @@ type bareCgroups struct {
 func newBareCgroups(tb testing.TB) *bareCgroups {
 	tb.Helper()
 	if os.Getuid() != 0 {
-		tb.Skip("making cgroups needs root: run `sudo -E env PATH=\"$PATH\" make bench`")
+		lab.Lack(tb, "making cgroups needs root: run `sudo -E env PATH=\"$PATH\" make bench`")
 	}
 	all, err := cgroup(parent)
 	if err != nil {

@@ -156,7 +156,7 @@ func TestFastFiles(t *testing.T) {
 	open := func(path string) *os.File {
 		f, err := os.Open(path)
 		if errors.Is(err, os.ErrNotExist) {
-			t.Skipf("needs %s: run it on a machine with cgroups mounted", path)
+			lab.Lack(t, "needs "+path+": run it on a machine with cgroups mounted")
 		}
 		if err != nil {
 			t.Fatal(err)

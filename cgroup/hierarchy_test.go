@@ -107,6 +107,16 @@ func TestModeString(t *testing.T) {
 func FuzzFindMounts(f *testing.F) {
 	f.Add("31 23 0:28 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:1 - cgroup cgroup rw,cpu,cpuacct\n")
 	f.Add("30 25 0:26 /../.. /host/sys/fs/cgroup ro - cgroup2 cgroup rw\n")
+	// Two machines as they are: v1 beside an empty cgroup2 (hybrid), and v2 alone.
+	for _, machine := range []string{"linux-6.18-cgroup-v1", "linux-6.1-cgroup-v2"} {
+		for _, process := range []string{"self", "1"} {
+			captured, err := os.ReadFile("../proc/testdata/" + machine + "/" + process + "/mountinfo")
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(captured))
+		}
+	}
 	file := f.TempDir() + "/mountinfo"
 	f.Fuzz(func(t *testing.T, mountinfo string) {
 		if err := os.WriteFile(file, []byte(mountinfo), 0o644); err != nil {

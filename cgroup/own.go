@@ -50,13 +50,16 @@ func OwnMemoryLimit(procRoot string) (limit uint64, ok bool, err error) {
 			if err != nil || strings.HasPrefix(m.Root, "/..") || !within(path, m.Root) {
 				continue
 			}
-			for dir := filepath.Join(m.Mountpoint, below); within(dir, m.Mountpoint); dir = filepath.Dir(dir) {
-				text, err := os.ReadFile(filepath.Join(dir, file))
-				if err != nil {
-					continue // the root has none
+			top := filepath.Clean(m.Mountpoint)
+			for dir := filepath.Join(top, below); within(dir, top); dir = filepath.Dir(dir) {
+				// The root has none.
+				if text, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
+					if v, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64); err == nil {
+						limit = min(limit, v)
+					}
 				}
-				if v, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64); err == nil {
-					limit = min(limit, v)
+				if dir == top {
+					break // "/" has no parent
 				}
 			}
 			break

@@ -63,3 +63,32 @@ func TestOwnMemoryLimitHere(t *testing.T) {
 		t.Errorf("%d bytes are not enough for this test", limit)
 	}
 }
+
+// Whatever the three files say: there is an end, and a limit is one that a file has.
+func FuzzOwnMemoryLimit(f *testing.F) {
+	f.Add("0::/a.slice/b.service\n", "30 23 0:26 / / rw,relatime - cgroup2 cgroup2 rw\n", "104857600\n")
+	f.Add("4:memory:/docker/1\n", "32 23 0:28 /docker/1 /nowhere ro - cgroup cgroup rw,memory\n", "max\n")
+	f.Add("0::/../..\n4:cpu,memory:/..\n", "40 23 0:26 /../../.. / ro - cgroup2 cgroup2 rw\n", "18446744073709551615")
+	f.Add("0::\n:::\n", "30 23 0:26 / . rw - cgroup2 cgroup2 rw\n", "-1")
+	dir := f.TempDir()
+	for _, folder := range []string{"proc/self", "v1/a", "v2/a"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			f.Fatal(err)
+		}
+	}
+	ours := "30 23 0:26 / " + dir + "/v2 rw - cgroup2 cgroup2 rw\n32 23 0:28 / " + dir + "/v1 ro - cgroup cgroup rw,memory\n"
+	f.Fuzz(func(t *testing.T, cgroup, mountinfo, text string) {
+		for name, content := range map[string]string{
+			"proc/self/cgroup": cgroup, "proc/self/mountinfo": mountinfo + "\n" + ours,
+			"v1/a/memory.limit_in_bytes": text, "v2/a/memory.max": text,
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		limit, ok, err := OwnMemoryLimit(filepath.Join(dir, "proc"))
+		if ok && (err != nil || limit >= unlimited) || !ok && err == nil && limit != unlimited {
+			t.Errorf("%d, %v, %v", limit, ok, err)
+		}
+	})
+}

@@ -101,7 +101,9 @@ type Options struct {
 type Collector struct {
 	o    Options
 	tree *cgroup.Tree
-	node *metric.Node
+	// deepSaid tells that the log has a line of cgroups that the tree leaves out.
+	deepSaid bool
+	node     *metric.Node
 
 	targets []*target          // in the order in which they were found
 	byPath  map[string]*target // the same
@@ -328,6 +330,10 @@ func (c *Collector) walk() {
 		return
 	}
 	c.walked, c.lastWalk = true, c.now()
+	if n := c.tree.Cut(); c.stats.tooDeep.Swap(int64(n)) == 0 && n > 0 && !c.deepSaid {
+		c.deepSaid = true
+		c.o.Log.Warn("Cgroups lie more than twelve levels deep and are not measured; their parents' numbers contain theirs.", zap.Int("cgroups", n))
+	}
 	if rescan {
 		for i := 0; i < len(c.targets); {
 			if t := c.targets[i]; t.scanned != c.rescans {

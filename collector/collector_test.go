@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +16,13 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmgauge/swarmgauge/cgroup"
 	"github.com/swarmgauge/swarmgauge/metric"
 	"github.com/swarmgauge/swarmgauge/proc"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -125,7 +128,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	t.Helper()
 	parent := fmt.Sprintf("swarmgauge-test-%d-%s", os.Getpid(), strings.ToLower(t.Name()))
 	if err := makeCgroup(parent); err != nil {
-		t.Skipf("This test makes cgroups: run it as root on a machine whose /sys/fs/cgroup is writable (sudo go test ./collector): %v", err)
+		lab.Lack(t, "This test makes cgroups: "+err.Error()+": run it as root on a machine whose /sys/fs/cgroup is writable: sudo go test ./collector")
 	}
 	t.Cleanup(func() { removeCgroup(t, parent) })
 	fs, err := proc.Open("/proc")
@@ -410,7 +413,7 @@ func TestFoundRunningHasNoPastOnTheNetwork(t *testing.T) {
 	b.tick(t)
 	b.tick(t)
 	if target.cur.Rows(metric.PerInterface) == 0 {
-		t.Skip("This machine has no network interface: run it on one that has (go test ./collector)")
+		lab.Lack(t, "This machine has no network interface: run it on one that has (go test ./collector)")
 	}
 	for row := range target.cur.Rows(metric.PerInterface) {
 		total, _ := target.cur.GetRow(metric.NetworkReceiveBytes, row)
@@ -473,6 +476,34 @@ func TestWhichCgroupsAreMeasured(t *testing.T) {
 	f(Options{RuntimeOnly: true, RawPrefixes: []string{"/system.slice"}}, "/system.slice/ssh.service", true)
 	f(Options{RuntimeOnly: true, RawPrefixes: []string{"/system.slice"}}, "/user.slice", false)
 	f(Options{RawPrefixes: []string{"/system.slice"}}, "/user.slice", false)
+}
+
+// What the tree leaves out is told, in the log once.
+func TestTooDeepCgroupsAreTold(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	b := newBench(t, func(o *Options) { o.Log = zap.New(core) })
+	b.tick(t)
+	before := b.Stats().TooDeep // those of somebody else
+	path := b.parent
+	for i := range 13 { // the parent is at the first level, so that this is at the fourteenth
+		path = filepath.Join(path, strconv.Itoa(i))
+	}
+	if err := makeCgroup(path); err != nil {
+		t.Fatal(err)
+	}
+	b.tick(t)
+	b.tick(t)
+	if n := b.Stats().TooDeep; n != before+1 {
+		t.Errorf("%d cgroups are too deep, want one more than %d: those below it aren't looked at", n, before)
+	}
+	if n := logs.FilterMessageSnippet("twelve levels").Len(); n != 1 {
+		t.Errorf("said %d times: %v", n, logs.All())
+	}
+	removeCgroup(t, filepath.Join(b.parent, "0"))
+	b.tick(t)
+	if n := b.Stats().TooDeep; n != before {
+		t.Errorf("%d cgroups are too deep after the end of those of the test, want %d", n, before)
+	}
 }
 
 func TestNetworkNamespaceIsCountedOnce(t *testing.T) {

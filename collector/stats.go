@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Stats is what the loop says of itself. All numbers but Targets, LastSweep and
-// Duration only grow.
+// Stats is what the loop says of itself. All numbers but Targets, TooDeep,
+// LastSweep and Duration only grow.
 type Stats struct {
 	// Sweeps counts finished sweeps, Missed the slots that passed during one or while
 	// the process didn't run.
@@ -19,6 +19,9 @@ type Stats struct {
 	Late, LateMost time.Duration
 	// Targets is how many cgroups are measured now.
 	Targets int64
+	// TooDeep is how many cgroups aren't, because they lie more than twelve levels deep;
+	// those below them aren't counted.
+	TooDeep int64
 	// Samples counts readings of a cgroup that entered a window, Windows those that
 	// were handed to the sink, Ended the cgroups that went, Events the events.
 	Samples, Windows, Ended, Events int64
@@ -33,7 +36,7 @@ type Stats struct {
 type counters struct {
 	sweeps, missedSlots, lastSweep, duration, total, lateness, lateMost atomic.Int64
 	longest, latest                                                     atomic.Int64 // since Recent was asked last
-	targets, samples, windows, ended, events, netsRefused               atomic.Int64
+	targets, tooDeep, samples, windows, ended, events, netsRefused      atomic.Int64
 }
 
 func (c *counters) late(d time.Duration) {
@@ -57,7 +60,7 @@ func (c *Collector) Stats() Stats {
 		Sweeps: s.sweeps.Load(), Missed: s.missedSlots.Load(),
 		Duration: time.Duration(s.duration.Load()), Total: time.Duration(s.total.Load()),
 		Late: time.Duration(s.lateness.Load()), LateMost: time.Duration(s.lateMost.Load()),
-		Targets: s.targets.Load(), Samples: s.samples.Load(), Windows: s.windows.Load(),
+		Targets: s.targets.Load(), TooDeep: s.tooDeep.Load(), Samples: s.samples.Load(), Windows: s.windows.Load(),
 		Ended: s.ended.Load(), Events: s.events.Load(),
 		EventsLost: c.background.eventsLost.Load(), NetworksRefused: s.netsRefused.Load(),
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // A node is an engine's data root with real records, and an Engine that reads it.
@@ -168,7 +169,7 @@ func TestInspectDataRoot(t *testing.T) {
 
 func TestInspectUnreadable(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs another user to become: run as root")
+		lab.Lack(t, "needs another user to become: run as root: sudo go test ./docker")
 	}
 	n := newNode(t, Options{})
 	path := n.add("28.5", "web")

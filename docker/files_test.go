@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -285,6 +286,36 @@ func FuzzSnapshotsOf(f *testing.F) {
 		snapshots, ok := snapshotsOf(upper)
 		if ok && (!strings.HasPrefix(upper, snapshots+"/") || !strings.HasPrefix(snapshots, "/") || slices.Contains(strings.Split(upper, "/"), "..")) {
 			t.Errorf("%q is taken for a snapshot in %q", upper, snapshots)
+		}
+	})
+}
+
+// Options of a volume are a stranger's text, in which passwords may stand.
+func FuzzVolumeOptions(f *testing.F) {
+	f.Add([]byte(`{"MountType":"cifs","MountOpts":"username=a,password=geheim","MountDevice":"//x/y","Quota":{"Size":0}}`))
+	f.Add([]byte(`{"MountType":"","MountOpts":"","MountDevice":"","Quota":{"Size":1048576}}`))
+	f.Add([]byte(`{"MountType":7}`))
+	f.Add([]byte(`null`))
+	top := f.TempDir()
+	d, err := openDir(top)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(d.close)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(top+"/opts.json", text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mounted, err := d.isMounted()
+		if err == nil && !json.Valid(text) {
+			t.Errorf("%q is taken for JSON", text)
+		}
+		if mounted && err != nil {
+			t.Errorf("%q is both mounted and %v", text, err)
+		}
+		// The names may be in any case, and their letters written as numbers.
+		if plain := strings.ToLower(string(text)); mounted && !strings.Contains(plain, "mount") && !strings.Contains(plain, `\u`) && !strings.Contains(plain, "\u017f") {
+			t.Errorf("%q is mounted", text)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 var (
@@ -141,7 +144,7 @@ func TestPidsLive(t *testing.T) {
 		}
 		return
 	}
-	t.Skipf("no cgroup can be made in %v; run where a hierarchy is writable", dirs)
+	lab.Lack(t, fmt.Sprintf("no cgroup can be made in %v: run it as root where a hierarchy is writable: sudo go test ./proc", dirs))
 }
 
 // newID returns an id that no container has.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // sleeper in the environment makes the test binary a process that does nothing until its
@@ -80,7 +81,7 @@ func (p *process) wait() { p.cmd.Wait() }
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: go test -c ./proc && sudo ./proc.test -test.run '" + t.Name() + "'")
+		lab.Lack(t, "needs root: go test -c ./proc && sudo ./proc.test -test.run '"+t.Name()+"'")
 	}
 }
 

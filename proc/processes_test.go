@@ -169,7 +169,7 @@ func TestProcessesInCgroupNamespace(t *testing.T) {
 	enter := func(cgroup string, pid int) {
 		t.Helper()
 		if err := os.Mkdir(base+cgroup, 0o755); err != nil {
-			t.Skipf("needs writable cgroups at %s: %v; run it as root where they are: sudo go test ./proc", base, err)
+			lab.Lack(t, "needs writable cgroups: "+err.Error()+": run it as root where they are: sudo go test ./proc")
 		}
 		t.Cleanup(func() {
 			for range 100 { // the kernel takes a moment to let go of the last process

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 const udpHeading = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops            \n"
@@ -354,7 +355,7 @@ func TestTCPCountersAgainstProcfs(t *testing.T) {
 // BenchmarkSockets counts as many sockets of TCP by either way, in a namespace of its own.
 func BenchmarkSockets(b *testing.B) {
 	if os.Geteuid() != 0 {
-		b.Skip("needs root: go test -c ./proc && sudo ./proc.test -test.bench Sockets")
+		lab.Lack(b, "needs root: go test -c ./proc && sudo ./proc.test -test.bench Sockets")
 	}
 	for _, n := range []int{10, 1000, 10000} {
 		for _, way := range []string{"diagnosis", "text"} {
@@ -406,7 +407,7 @@ func benchmarkSockets(b *testing.B, n int, text bool) {
 // BenchmarkSocketsNone reads a namespace without sockets.
 func BenchmarkSocketsNone(b *testing.B) {
 	if os.Geteuid() != 0 {
-		b.Skip("needs root: go test -c ./proc && sudo ./proc.test -test.bench Sockets")
+		lab.Lack(b, "needs root: go test -c ./proc && sudo ./proc.test -test.bench Sockets")
 	}
 	onThreadOfItsOwn(func() {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -442,7 +443,7 @@ func BenchmarkOpenDiagnosis(b *testing.B) {
 	for b.Loop() {
 		fd, err := openDiagnosis(dir)
 		if err != nil {
-			b.Skipf("needs root: %v; go test -c ./proc && sudo ./proc.test -test.bench OpenDiagnosis", err)
+			lab.Lack(b, "needs root: "+err.Error()+": go test -c ./proc && sudo ./proc.test -test.bench OpenDiagnosis")
 		}
 		unix.Close(fd)
 	}

@@ -160,7 +160,7 @@ func TestWalkStaysOnItsMount(t *testing.T) {
 	mounted := filepath.Join(top, "mounted")
 	mustDo(t, os.Mkdir(mounted, 0o755))
 	if err := unix.Mount("tmpfs", mounted, "tmpfs", 0, ""); err != nil {
-		t.Skip("run as root, who may mount:", err)
+		lab.Lack(t, "needs the right to mount: "+err.Error()+": run it as root: sudo go test ./proc")
 	}
 	t.Cleanup(func() { mustDo(t, unix.Unmount(mounted, 0)) })
 	mustDo(t, os.WriteFile(filepath.Join(mounted, "file"), make([]byte, 1<<20), 0o644))
@@ -231,7 +231,7 @@ func TestWalkUnreadable(t *testing.T) {
 		return
 	}
 	if os.Getuid() != 0 {
-		t.Skip("run as root, who may become another user")
+		lab.Lack(t, "needs another user to become: run it as root: sudo go test ./proc")
 	}
 	top := t.TempDir()
 	mustDo(t, os.Chmod(filepath.Dir(top), 0o755), os.Chmod(top, 0o755), os.Mkdir(filepath.Join(top, "private"), 0o700))

@@ -252,9 +252,7 @@ func TestD05Outage(t *testing.T) {
 	most := full.RSS
 
 	srv = &http.Server{Handler: es}
-	if listener, err = net.Listen("tcp", address); err != nil {
-		t.Skip("the port was taken by another program meanwhile; run it again")
-	}
+	listener = listenAgain(t, address)
 	from := es.Len()
 	back := time.Now()
 	go srv.Serve(listener)
@@ -657,7 +655,7 @@ func TestD09Blackhole(t *testing.T) {
 		lab.Tool(t, "ip", "iproute2")
 		lab.Tool(t, "iptables", "iptables")
 		if os.Getuid() != 0 {
-			t.Skip("needs root for a network namespace of its own: run it with sudo")
+			lab.Lack(t, "needs root for a network namespace of its own: run it with sudo")
 		}
 		cmd := exec.Command(unshare, "--net", os.Args[0])
 		cmd.Env = append(os.Environ(), blackhole+"="+t.TempDir())

@@ -24,13 +24,6 @@ import (
 // of its whole time where that is shorter, as those are that renew themselves.
 const expiresSoon = 30 * 24 * time.Hour
 
-// oldest are major and minor number of the oldest version that is supported, newest is the
-// major number of the newest.
-const (
-	oldestMajor, oldestMinor = 7, 17
-	newestMajor              = 9
-)
-
 // address tests one address, and reports whether Elasticsearch answers there.
 func (x *outputTest) address(ctx context.Context, address string) (answers bool) {
 	o := x.Options
@@ -69,7 +62,7 @@ func (x *outputTest) address(ctx context.Context, address string) (answers bool)
 	case did.connect.done() && u.Scheme == "http" && (!x.anonymous || u.User != nil) && (proxy != "" || !local(did.peer)):
 		x.add(shown, "TLS", Degraded, 0, "the credentials go over the network as plain text: let Elasticsearch have TLS, and use https://")
 	}
-	if err != nil {
+	if s, _ := unfit(r.body); err != nil && !(errors.Is(err, errProduct) && s == Fault) { // before 7.14 it has no such header
 		check, text := x.diagnose(ctx, err, did, u, proxy)
 		x.add(shown, check, Fault, 0, "%s", text)
 		return false
@@ -206,7 +199,7 @@ func (x *outputTest) greeting(ctx context.Context, s *sender, shown string, r re
 	}
 	if err == nil && n.status == http.StatusOK && json.Unmarshal(n.body, &info) == nil {
 		for _, node := range info.Nodes {
-			return x.judgeVersion(shown, "Elasticsearch", node.Version, info.Cluster, took)
+			return x.judgeVersion(shown, node.Version, info.Cluster, took)
 		}
 	}
 	x.add(shown, "answer", OK, took, "Elasticsearch answers; its version isn't told without the privilege monitor, and isn't needed")
@@ -215,12 +208,8 @@ func (x *outputTest) greeting(ctx context.Context, s *sender, shown string, r re
 
 // version judges the answer of a server that says what it is.
 func (x *outputTest) version(shown string, body []byte, took time.Duration) bool {
-	var info struct {
-		Cluster string `json:"cluster_name"`
-		UUID    string `json:"cluster_uuid"`
-		Version struct{ Number, Distribution string }
-	}
-	if err := json.Unmarshal(body, &info); err != nil || info.Version.Number == "" {
+	info, ok := decodeGreeting(body)
+	if !ok {
 		x.add(shown, "answer", Fault, took, "what answers doesn't say which version of Elasticsearch it is: check host, port and path of -storage_driver_es_host")
 		return false
 	}
@@ -237,21 +226,11 @@ func (x *outputTest) version(shown string, body []byte, took time.Duration) bool
 		x.add(shown, "answer", OK, took, "%s %s, cluster %q", d, info.Version.Number, info.Cluster)
 		return true
 	}
-	return x.judgeVersion(shown, "Elasticsearch", info.Version.Number, info.Cluster, took)
+	return x.judgeVersion(shown, info.Version.Number, info.Cluster, took)
 }
 
-func (x *outputTest) judgeVersion(shown, product, number, cluster string, took time.Duration) bool {
-	var major, minor int
-	fmt.Sscanf(number, "%d.%d", &major, &minor) // 0.0 if it isn't a number
-	is := fmt.Sprintf("%s %s, cluster %q", product, number, cluster)
-	switch {
-	case major < oldestMajor || major == oldestMajor && minor < oldestMinor:
-		x.add(shown, "answer", Fault, took, "%s is too old: %d.%d or newer is needed", is, oldestMajor, oldestMinor)
-		return false
-	case major > newestMajor:
-		x.add(shown, "answer", Degraded, took, "%s is newer than this agent knows: it may work, and a newer agent may be there", is)
-	default:
-		x.add(shown, "answer", OK, took, "%s", is)
-	}
-	return true
+func (x *outputTest) judgeVersion(shown, number, cluster string, took time.Duration) bool {
+	s, sentence := judgeVersion(number, cluster)
+	x.add(shown, "answer", s, took, "%s", sentence)
+	return s != Fault
 }

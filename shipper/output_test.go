@@ -306,6 +306,9 @@ func TestOutputOfUsers(t *testing.T) {
 		return answers("GET /", fmt.Sprintf(`{"cluster_name":"c","cluster_uuid":"u","version":{"number":%q%s}}`, number, more))
 	}
 	f(version("7.16.3", ""), nil, fault("answer", "too old: 7.17 or newer", ""))
+	before := version("7.10.2", "")
+	before.HideProduct()
+	f(before, nil, fault("answer", "too old: 7.17 or newer", ""))
 	f(version("7.17.0", ""), nil, ok("answer", `Elasticsearch 7.17.0, cluster "c"`))
 	f(version("10.0.0", ""), nil, remark("answer", "newer than this agent knows"))
 	f(version("2.19.1", `,"distribution":"opensearch"`), nil, ok("answer", "opensearch 2.19.1"))

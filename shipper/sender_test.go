@@ -314,6 +314,18 @@ func TestRollOver(t *testing.T) {
 	f("cadvisor-2026.03.01", 20)
 }
 
+// listenAgain listens where somebody has listened before. Until then the port is anybody's, most
+// likely a connection's that ends soon.
+func listenAgain(t *testing.T, address string) (l net.Listener) {
+	t.Helper()
+	eventually(t, address+" is free again", func() bool {
+		var err error
+		l, err = net.Listen("tcp", address)
+		return err == nil
+	})
+	return l
+}
+
 // TestNothingListens: one of two nodes is down, then both are, then one comes back.
 func TestNothingListens(t *testing.T) {
 	es := estest.New()
@@ -331,9 +343,7 @@ func TestNothingListens(t *testing.T) {
 	if v := s.Stats(); v.Held {
 		t.Errorf("%+v", v)
 	}
-	if l, err = net.Listen("tcp", address); err != nil {
-		t.Skip("the port was taken by another program meanwhile; run it again")
-	}
+	l = listenAgain(t, address)
 	srv := &http.Server{Handler: es}
 	go srv.Serve(l)
 	defer srv.Close()

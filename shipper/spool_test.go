@@ -368,7 +368,7 @@ func mounted(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("a file system of its own can't be mounted (%v); run as root: sudo go test ./shipper -run %s", err, t.Name())
+		lab.Lack(t, "a file system of its own can't be mounted: "+err.Error()+": run as root: sudo go test ./shipper -run "+t.Name())
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {
@@ -598,7 +598,7 @@ func TestSpoolFsync(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		if bytes.Contains(out, []byte("ptrace")) || bytes.Contains(out, []byte("invalid")) {
-			t.Skipf("strace can't inject here (%v: %s); run as root with strace 5 or newer: go test ./shipper -run TestSpoolFsync", err, out)
+			lab.Lack(t, fmt.Sprintf("strace can't inject here (%v: %s): run as root with strace 5 or newer: sudo go test ./shipper -run TestSpoolFsync", err, out))
 		}
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -37,7 +37,7 @@ type templateMeta struct {
 }
 
 // IndexTemplate returns the composable index template for the indices <prefix>-*, as the
-// body of PUT _index_template/<prefix>. Elasticsearch 7.17, 8 and 9 take it.
+// body of PUT _index_template/<prefix>. It is made for Elasticsearch 7.17, 8 and 9.
 func IndexTemplate(prefix string) []byte { return indexTemplate(prefix, "") }
 
 // IndexTemplateWithPolicy is IndexTemplate with the lifecycle policy <prefix>, which
@@ -162,9 +162,12 @@ func (t *template) ensure(ctx context.Context) (f fate, sentence string) {
 	if f == delivered {
 		f, sentence = t.inspect(ctx)
 	}
-	if f == delivered {
+	switch f {
+	case delivered:
 		t.seen = time.Now()
 		t.sender.placed.Store(false)
+	case hold:
+		sentence = t.withVersion(ctx, sentence)
 	}
 	return f, sentence
 }

@@ -91,6 +91,9 @@ func (t *template) inspect(ctx context.Context) (fate, string) {
 			remarks = append(remarks, fmt.Sprintf("The index template that applies to %s sets index.translog.durability to async: %s", index, asyncRemark))
 		}
 	}
+	if _, sentence := t.version(ctx); sentence != "" {
+		remarks = append(remarks, sentence)
+	}
 	if t.counts.setRemarks(remarks) {
 		for _, remark := range remarks {
 			t.log.Warn(remark)

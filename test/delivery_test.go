@@ -93,7 +93,7 @@ func makeCgroups(t testing.TB, path string) (dirs []string) {
 		dirs = append(dirs, dir)
 	}
 	if len(dirs) == 0 {
-		t.Skip("This test makes cgroups: run it as root on a machine whose /sys/fs/cgroup is writable (sudo go test ./test)")
+		lab.Lack(t, "This test makes cgroups: run it as root on a machine whose /sys/fs/cgroup is writable (sudo go test ./test)")
 	}
 	return dirs
 }
@@ -595,7 +595,7 @@ func testBlocks(t *testing.T, g *target, prefix string) {
 // once it takes them.
 func testReadOnlySpool(t *testing.T, g *target, prefix string) {
 	if os.Getuid() != 0 {
-		t.Skip("This test mounts a file system: run it as root (sudo go test ./test -run TestDeliveryIsHeldAndResumed/disk)")
+		lab.Lack(t, "This test mounts a file system: run it as root (sudo go test ./test -run TestDeliveryIsHeldAndResumed/disk)")
 	}
 	spool := filepath.Join(g.dir, "mount")
 	if err := os.Mkdir(spool, 0o755); err != nil {

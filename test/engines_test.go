@@ -70,15 +70,63 @@ func TestEngines(t *testing.T) {
 		{Name: "sid", Suite: lab.Sid},
 		{Name: "containerd-store", Suite: lab.Sid, Args: []string{lab.ContainerdStore}},
 	}
-	for _, n := range startNodes(t, e, configs...) {
+	for i, n := range startNodes(t, e, configs...) {
 		t.Run(n.Name(), func(t *testing.T) {
 			t.Parallel()
+			checkVersion(t, n, configs[i].Suite)
 			testEngine(t, n, map[string]*printer{
 				"files":  startPrinter(t, agentIn(e, n, "-docker=")),
 				"socket": startPrinter(t, agentIn(e, n)),
 			})
 		})
 	}
+}
+
+// engineVersions are the engines that README.md and the tests' names speak of; sid's only
+// becomes newer.
+var engineVersions = map[lab.Suite]string{lab.Bookworm: "20.10", lab.Trixie: "26.1", lab.Sid: "28.5"}
+
+// checkVersion fails when a release has another engine than the tests say that they are about.
+func checkVersion(t *testing.T, n *lab.Node, suite lab.Suite) {
+	t.Helper()
+	if change := versionChange(suite, docker(t, n, "version", "--format", "{{.Server.Version}}")); change != "" {
+		t.Error(change)
+	}
+}
+
+// versionChange says what isn't as engineVersions has it; "" if nothing is.
+func versionChange(suite lab.Suite, version string) string {
+	want := engineVersions[suite]
+	var major, minor, wantMajor, wantMinor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return fmt.Sprintf("the engine of Debian's %s says that it is version %q, which this test can't read", suite, version)
+	}
+	fmt.Sscanf(want, "%d.%d", &wantMajor, &wantMinor) // our own constant
+	switch newer := major > wantMajor || major == wantMajor && minor >= wantMinor; {
+	case suite == lab.Sid && !newer:
+		return fmt.Sprintf("Debian's %s has Docker %s, and had %s: no engine is tested any more that is as new as that", suite, version, want)
+	case suite != lab.Sid && (major != wantMajor || minor != wantMinor):
+		return fmt.Sprintf("Debian's %s has Docker %s, and had %s: what is tested has changed, so change engineVersions, and what is said of that version", suite, version, want)
+	}
+	return ""
+}
+
+func TestVersionChange(t *testing.T) {
+	f := func(suite lab.Suite, version, want string) {
+		t.Helper()
+		if got := versionChange(suite, version); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s of %s: %q, want %q in it", version, suite, got, want)
+		}
+	}
+	f(lab.Bookworm, "20.10.24+dfsg1", "")
+	f(lab.Bookworm, "20.11.1", "had 20.10")
+	f(lab.Trixie, "26.1.5+dfsg1", "")
+	f(lab.Trixie, "28.5.2", "what is tested has changed")
+	f(lab.Sid, "28.5.2+dfsg2", "")
+	f(lab.Sid, "29.0.1", "")
+	f(lab.Sid, "28.4.0", "as new as that")
+	f(lab.Sid, "27.9.0", "as new as that")
+	f(lab.Sid, "", "can't read")
 }
 
 func testEngine(t *testing.T, n *lab.Node, agents map[string]*printer) {

@@ -442,7 +442,7 @@ func newMemoryCgroup(t testing.TB) *memoryCgroup {
 			return g
 		}
 	}
-	t.Skip("This test makes a cgroup with a memory limit: run it as root on a machine whose memory controller is writable (sudo go test ./test -run " + t.Name() + ")")
+	lab.Lack(t, "This test makes a cgroup with a memory limit: run it as root on a machine whose memory controller is writable (sudo go test ./test -run "+t.Name()+")")
 	return nil
 }
 

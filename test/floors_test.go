@@ -126,3 +126,45 @@ func TestNoInitFunctions(t *testing.T) {
 		}
 	})
 }
+
+// skips are the calls of Skip that are left to tests, by their file: what a machine on which
+// `make test` has all it wants may lack nevertheless. Anything else is [lab.Lack]'s, which
+// fails where CI=true.
+var skips = map[string]int{
+	"../test/lab/tool.go":               1, // Lack itself
+	"../test/lab/need.go":               1, // -short
+	"../shipper/shipper_kill_test.go":   1, // -short
+	"../test/right_test.go":             1, // a kernel without v1
+	"../cgroup/live_test.go":            2, // what is of v1 alone, and of v2 alone
+	"../test/faults_collection_test.go": 2, // a limit of process ids for each namespace, Linux 6.14
+	"../proc/filesystems_test.go":       2, // Linux 5.8, and a disk that is seen: not so in an initramfs
+}
+
+// TestSkipsAreFew keeps a test that lacks what it could have from passing.
+func TestSkipsAreFew(t *testing.T) {
+	found := map[string]int{}
+	goFiles(t, func(_, path string) {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && (s.Sel.Name == "Skip" || s.Sel.Name == "Skipf" || s.Sel.Name == "SkipNow") {
+				if on, ok := s.X.(*ast.Ident); ok && (on.Name == "t" || on.Name == "b" || on.Name == "tb" || on.Name == "f") {
+					found[path]++
+				}
+			}
+			return true
+		})
+	})
+	for path, n := range found {
+		if n > skips[path] {
+			t.Errorf("%s has %d calls of Skip, and %d in the table of those that may be: use lab.Lack", path, n, skips[path])
+		}
+	}
+	for path, n := range skips {
+		if found[path] < n {
+			t.Errorf("%s has %d calls of Skip, and the table has %d", path, found[path], n)
+		}
+	}
+}

@@ -57,7 +57,7 @@ func spoolOnly(t testing.TB, more ...string) []string {
 func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("This test gives rights to an agent: run it as root (sudo go test ./test -run " + t.Name() + ")")
+		lab.Lack(t, "This test gives rights to an agent: run it as root (sudo go test ./test -run "+t.Name()+")")
 	}
 }
 

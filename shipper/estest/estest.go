@@ -85,6 +85,7 @@ type Server struct {
 	bytesPerSecond int
 	authorization  string
 	noProduct      bool
+	version        string
 	behind         map[string]string // the indices behind names that are aliases
 
 	docs       map[key]struct{}
@@ -114,6 +115,7 @@ func New() *Server {
 		mapped:    make(map[string]bool),
 		names:     make(map[string]string),
 		behind:    make(map[string]string),
+		version:   "8.19.7",
 	}
 }
 
@@ -156,6 +158,9 @@ func (s *Server) Require(authorization string) { s.set(func() { s.authorization 
 
 // HideProduct leaves Elasticsearch's product header out, as OpenSearch does.
 func (s *Server) HideProduct() { s.set(func() { s.noProduct = true }) }
+
+// Version has the server say that it is of that version from now on.
+func (s *Server) Version(number string) { s.set(func() { s.version = number }) }
 
 // SetTemplate stores an index template.
 func (s *Server) SetTemplate(name, body string) {
@@ -251,7 +256,7 @@ func (s *Server) RoundTrip(req *http.Request) (res *http.Response, err error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	hide, authorization := s.noProduct, s.authorization
-	status := s.templateStatus[r.Method]
+	status, version := s.templateStatus[r.Method], s.version
 	s.mu.Unlock()
 	if !hide {
 		w.Header().Set("X-Elastic-Product", "Elasticsearch")
@@ -263,6 +268,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	name, isTemplate := strings.CutPrefix(r.URL.Path, "/_index_template/")
 	switch {
+	case r.URL.Path == "/" && r.Method == http.MethodGet:
+		fmt.Fprintf(w, `{"cluster_name":"fake","cluster_uuid":"fake","version":{"number":%q}}`, version)
 	case r.URL.Path == "/_bulk" && r.Method == http.MethodPost:
 		s.serveBulk(w, r)
 	case isTemplate && status != 0:

@@ -15,7 +15,7 @@ import (
 func LoopDiskFor(tb testing.TB, mib int64, options ...string) (mount string) {
 	tb.Helper()
 	if os.Getuid() != 0 {
-		tb.Skip("This test mounts a file system: run it as root (sudo -E env PATH=\"$PATH\" go test)")
+		Lack(tb, "This test mounts a file system: run it as root (sudo -E env PATH=\"$PATH\" go test)")
 	}
 	mkfs := Tool(tb, "mkfs.ext4", "e2fsprogs")
 	dir := tb.TempDir()

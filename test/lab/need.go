@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,27 +128,38 @@ func missing(ctx context.Context, parts []Part) []string {
 	return slices.Compact(packages)
 }
 
+// lacking is the error of a machine that lacks something, and on which it may not be
+// installed. It says what a person has to run.
+type lacking string
+
+func (l lacking) Error() string { return string(l) }
+
+// needsRights says that the parts need root, and how they get it.
+func needsRights(parts []Part) lacking {
+	return lacking(fmt.Sprintf("the lab's %v need root: run the same command as root, as in `sudo -E env PATH=\"$PATH\" make test`", parts))
+}
+
 // Install installs the Debian packages that the parts lack; it does nothing
 // where all are there. Services of these packages are not started. An error
 // for want of rights says what a person has to run.
 func Install(ctx context.Context, parts ...Part) error {
 	if runtime.GOARCH != "amd64" {
-		return fmt.Errorf("the lab is made for amd64, this machine is %s", runtime.GOARCH)
+		return lacking("the lab is made for amd64, this machine is " + runtime.GOARCH)
 	}
 	packages := missing(ctx, parts)
 	if len(packages) > 0 {
 		if _, err := lookPath("apt-get"); err != nil {
-			return fmt.Errorf("the lab needs Debian's packages %s, and this machine has no apt-get", strings.Join(packages, " "))
+			return lacking("the lab needs Debian's packages " + strings.Join(packages, " ") + ", and this machine has no apt-get")
 		}
 		if os.Getuid() != 0 {
-			return fmt.Errorf("missing packages: run `sudo apt-get update && sudo apt-get install -y --no-install-recommends %s`", strings.Join(packages, " "))
+			return lacking("missing packages: run `sudo apt-get update && sudo apt-get install -y --no-install-recommends " + strings.Join(packages, " ") + "`")
 		}
 		if err := aptInstall(ctx, packages); err != nil {
 			return err
 		}
 	}
 	if os.Getuid() != 0 && slices.ContainsFunc(parts, Part.needsRoot) {
-		return fmt.Errorf("the lab's %v need root: run `sudo -E env PATH=\"$PATH\" go test ./test/...`", parts)
+		return needsRights(parts)
 	}
 	return nil
 }
@@ -183,6 +195,33 @@ func Prepare(ctx context.Context, parts ...Part) error {
 		}
 	}
 	return makeAll(ctx, wanted)
+}
+
+// PreparePossible is Prepare for a machine that may lack something that can't be installed
+// for want of rights: it prepares the parts that can be had, and lacks says which can't, and
+// what a person has to run; "" where all can. With CI=true in the environment that is an
+// error, as it is for [Need].
+func PreparePossible(ctx context.Context, parts ...Part) (lacks string, err error) {
+	why, ok := errors.AsType[lacking](Install(ctx, parts...))
+	if !ok {
+		return "", Prepare(ctx, parts...)
+	}
+	if os.Getenv("CI") == "true" {
+		return "", why
+	}
+	var possible, others []Part
+	for _, p := range parts {
+		if Install(ctx, p) == nil {
+			possible = append(possible, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	lacks = fmt.Sprintf("%v can't be had here, so their tests SKIP: %v", others, why)
+	if rights := needsRights(others); os.Getuid() != 0 && why != rights {
+		lacks += fmt.Sprintf("; %v; on Debian that installs what is missing, too", rights)
+	}
+	return lacks, Prepare(ctx, possible...)
 }
 
 // installTime bounds what Need may spend on packages.

@@ -42,11 +42,20 @@ func clusterUp(ctx context.Context, f files, workers int) error {
 	// Of the stack demo: two of web, one of cache and writer, and a visitor on each node;
 	// batch comes and goes.
 	st.Containers = 4 + workers + 1
-	if err := show(ctx, os.Stdout, st); err != nil {
+	err = show(ctx, os.Stdout, st)
+	fmt.Println("\n`make demo-down` removes all of it.")
+	return err
+}
+
+// noEngine is the error of a machine on which no engine answers and none can be started.
+type noEngine struct{ error }
+
+// lackOf makes an error a lack of an engine, unless somebody has ended the program.
+func lackOf(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	fmt.Println("\n`make demo-down` removes all of it.")
-	return nil
+	return noEngine{err}
 }
 
 // clusterEngine returns the engine for the cluster: the one of an earlier run, the one that
@@ -66,11 +75,13 @@ func clusterEngine(ctx context.Context, f files) (*state, error) {
 		fmt.Println("registries: there will be no Kibana, whose image can't be made. With an engine that runs,")
 		fmt.Println("and a registry that answers, there is one. Preparing (downloads at the first time) …")
 		if err := lab.Prepare(ctx, lab.Docker, lab.Images); err != nil {
-			return nil, err
+			return nil, lackOf(ctx, err)
 		}
 		if err := f.launch("engine"); err != nil {
 			return nil, err
 		}
+		st, err := f.follow(ctx, os.Stdout)
+		return st, lackOf(ctx, err)
 	}
 	return f.follow(ctx, os.Stdout)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -19,6 +18,8 @@ type elasticsearch struct {
 const (
 	elasticsearchImage = "docker.elastic.co/elasticsearch/elasticsearch:8.19.7"
 	kibanaImage        = "docker.elastic.co/kibana/kibana:8.19.7"
+	elasticsearchName  = prefix + "elasticsearch"
+	kibanaName         = prefix + "kibana"
 )
 
 // startElasticsearch runs the official images where they can be had, and else the server
@@ -42,19 +43,14 @@ func startElasticsearch(ctx context.Context, e *engine) (*elasticsearch, error) 
 	return &elasticsearch{url: server.URL(), close: server.Close}, nil
 }
 
-// elasticsearchImages runs Elasticsearch and Kibana as containers.
+// elasticsearchImages runs Elasticsearch and Kibana as containers, which removeLoad removes.
 func (e *engine) elasticsearchImages(ctx context.Context) (*elasticsearch, error) {
-	const name, kibana = "demo_elasticsearch", "demo_kibana"
-	es := &elasticsearch{url: "http://127.0.0.1:9200"}
-	es.close = func() error {
-		_, err := e.docker(context.WithoutCancel(ctx), "rm", "--force", "--volumes", name, kibana)
-		return err
-	}
-	_, err := e.docker(ctx, "run", "--detach", "--name", name, "--network", network, "--publish", "127.0.0.1:9200:9200",
+	es := &elasticsearch{url: "http://127.0.0.1:9200", close: func() error { return nil }}
+	_, err := e.docker(ctx, "run", "--detach", "--name", elasticsearchName, "--label", label, "--network", network, "--publish", "127.0.0.1:9200:9200",
 		"--env", "discovery.type=single-node", "--env", "xpack.security.enabled=false",
 		"--env", "node.store.allow_mmap=false", "--env", "ES_JAVA_OPTS=-Xms512m -Xmx512m", elasticsearchImage)
 	if err != nil {
-		return nil, errors.Join(err, es.close())
+		return nil, err
 	}
 	for range 120 {
 		if response, err := http.Get(es.url); err == nil {
@@ -63,8 +59,8 @@ func (e *engine) elasticsearchImages(ctx context.Context) (*elasticsearch, error
 		}
 		time.Sleep(time.Second)
 	}
-	_, err = e.docker(ctx, "run", "--detach", "--name", kibana, "--network", network, "--publish", "127.0.0.1:5601:5601",
-		"--env", "ELASTICSEARCH_HOSTS=http://"+name+":9200", kibanaImage)
+	_, err = e.docker(ctx, "run", "--detach", "--name", kibanaName, "--label", label, "--network", network, "--publish", "127.0.0.1:5601:5601",
+		"--env", "ELASTICSEARCH_HOSTS=http://"+elasticsearchName+":9200", kibanaImage)
 	if err != nil {
 		fmt.Println("No Kibana:", err)
 	} else {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ func findEngine(ctx context.Context) (*engine, error) {
 	e, err := hostEngine(ctx)
 	if err == nil {
 		return e, nil
+	}
+	if err := lab.Install(ctx, lab.Docker); err != nil {
+		return nil, err
 	}
 	own, err := lab.StartEngine(ctx)
 	if err != nil {
@@ -72,7 +76,7 @@ func hostEngine(ctx context.Context) (*engine, error) {
 	}
 	return &engine{
 		words: "the one that runs here, " + version, host: host, root: root,
-		docker: docker, close: func() error { return nil }, image: "swarmgauge-demo-busybox",
+		docker: docker, close: func() error { return nil }, image: image,
 	}, nil
 }
 
@@ -84,11 +88,24 @@ type load struct {
 	command  string
 }
 
-// network is the network of all containers, and prefix begins their names.
+// network is the network of all containers, image what they run, and prefix begins their
+// names. All three have the label, by which they are known as the demo's own: on an engine
+// that was there, names may be somebody else's.
 const (
 	network = "swarmgauge-demo"
+	image   = "swarmgauge-demo-busybox"
 	prefix  = "demo_"
+	label   = "swarmgauge.demo"
 )
+
+// names are those of all containers on an engine that was there.
+func names() []string {
+	names := []string{elasticsearchName, kibanaName}
+	for _, l := range loads() {
+		names = append(names, prefix+l.name)
+	}
+	return names
+}
 
 func loads() []load {
 	return []load{
@@ -103,6 +120,9 @@ func loads() []load {
 // startLoad starts the containers and returns how many there are.
 func (e *engine) startLoad(ctx context.Context) (containers int, err error) {
 	if e.lab == nil {
+		if err := e.claim(ctx); err != nil {
+			return 0, err
+		}
 		if err := e.buildImage(ctx); err != nil {
 			return 0, err
 		}
@@ -111,7 +131,7 @@ func (e *engine) startLoad(ctx context.Context) (containers int, err error) {
 	if e.swarm {
 		driver = "overlay"
 	}
-	if _, err := e.docker(ctx, "network", "create", "--driver", driver, network); err != nil {
+	if _, err := e.docker(ctx, "network", "create", "--driver", driver, "--label", label, network); err != nil {
 		return 0, err
 	}
 	for _, l := range loads() {
@@ -129,7 +149,7 @@ func (e *engine) startLoad(ctx context.Context) (containers int, err error) {
 			containers += l.replicas
 			continue
 		}
-		args := []string{"run", "--detach", "--name", prefix + l.name, "--network", network}
+		args := []string{"run", "--detach", "--name", prefix + l.name, "--label", label, "--network", network}
 		for _, limit := range l.limits {
 			args = append(args, "--"+limit)
 		}
@@ -141,18 +161,67 @@ func (e *engine) startLoad(ctx context.Context) (containers int, err error) {
 	return containers, nil
 }
 
-// removeLoad removes what startLoad made. An engine of the demo's own goes as a whole.
+// claim makes sure that nobody else has the names of the demo on an engine that was there, and
+// removes what a demo has left that was killed.
+func (e *engine) claim(ctx context.Context) error {
+	var strangers []string
+	look := func(kind string, ours []string, args ...string) error {
+		for _, name := range ours {
+			all, err := e.list(ctx, append(args, "--filter", kind+"="+name)...)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(all, name) && !slices.Contains(all, name+":latest") {
+				continue // another one, of which the name is a part
+			}
+			labelled, err := e.list(ctx, append(args, "--filter", kind+"="+name, "--filter", "label="+label)...)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(labelled, name) && !slices.Contains(labelled, name+":latest") {
+				strangers = append(strangers, name)
+			}
+		}
+		return nil
+	}
+	err := errors.Join(
+		look("name", names(), "ps", "--all", "--format", "{{.Names}}"),
+		look("name", []string{network}, "network", "ls", "--format", "{{.Name}}"),
+		look("reference", []string{image}, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"))
+	if err != nil {
+		return err
+	}
+	if len(strangers) > 0 {
+		return fmt.Errorf("this engine has something of somebody else's under names that the demo needs: %s; rename or remove it, and start the demo again", strings.Join(strangers, ", "))
+	}
+	return e.removeLoad(ctx)
+}
+
+// list returns the lines that a command of the client prints.
+func (e *engine) list(ctx context.Context, args ...string) ([]string, error) {
+	out, err := e.docker(ctx, args...)
+	return strings.Fields(out), err
+}
+
+// removeLoad removes what startLoad made, and elasticsearchImages. An engine of the demo's own
+// goes as a whole.
 func (e *engine) removeLoad(ctx context.Context) error {
 	if e.lab != nil {
 		return nil
 	}
-	remove := []string{"rm", "--force", "--volumes"}
-	for _, l := range loads() {
-		remove = append(remove, prefix+l.name)
+	const ours = "label=" + label
+	remove := func(found []string, err error, command ...string) error {
+		if err == nil && len(found) > 0 {
+			_, err = e.docker(ctx, append(command, found...)...)
+		}
+		return err
 	}
-	_, err1 := e.docker(ctx, remove...)
-	_, err2 := e.docker(ctx, "network", "rm", network)
-	_, err3 := e.docker(ctx, "image", "rm", e.image)
+	containers, err := e.list(ctx, "ps", "--all", "--quiet", "--filter", ours)
+	err1 := remove(containers, err, "rm", "--force", "--volumes")
+	networks, err := e.list(ctx, "network", "ls", "--quiet", "--filter", ours)
+	err2 := remove(networks, err, "network", "rm")
+	images, err := e.list(ctx, "image", "ls", "--format", "{{.Repository}}", "--filter", ours, "--filter", "reference="+image)
+	err3 := remove(images, err, "image", "rm")
 	return errors.Join(err1, err2, err3)
 }
 
@@ -170,6 +239,6 @@ func (e *engine) buildImage(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		return err
 	}
-	_, err = e.docker(ctx, "build", "--quiet", "--tag", e.image, dir)
+	_, err = e.docker(ctx, "build", "--quiet", "--label", label, "--tag", e.image, dir)
 	return err
 }

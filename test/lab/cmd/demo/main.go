@@ -7,7 +7,8 @@
 //	demo down            remove all of it
 //
 // It uses the Docker engine that answers on this machine, or else starts Debian's, with data
-// of its own and no way to a registry. What it starts itself lives in a background process
+// of its own and no way to a registry; where that can't be, the cgroups that are there are
+// measured. What it starts itself lives in a background process
 // (demo engine, demo serve), which removes it again when it ends.
 package main
 
@@ -57,7 +58,13 @@ func run(ctx context.Context, args []string) error {
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
-		return clusterUp(ctx, cluster, *nodes)
+		err := clusterUp(ctx, cluster, *nodes)
+		if _, ok := errors.AsType[noEngine](err); !ok {
+			return err
+		}
+		fmt.Println("No Docker engine answers here, and none can be started:", err)
+		fmt.Println("So there is no Swarm, and this machine alone is measured, as `make demo-host` does.")
+		return hostUp(ctx, host)
 	case "host":
 		return hostUp(ctx, host)
 	case "down":
@@ -89,11 +96,9 @@ func hostUp(ctx context.Context, f files) error {
 	if err != nil {
 		return err
 	}
-	if err := show(ctx, os.Stdout, st); err != nil {
-		return err
-	}
+	err = show(ctx, os.Stdout, st)
 	lookAt(os.Stdout, st)
-	return nil
+	return err
 }
 
 // launch starts the background process, which is a command of this program.

@@ -92,7 +92,12 @@ func prepare(ctx context.Context) error {
 		parts = append(parts, lab.Docker)
 	}
 	fmt.Println("Preparing:", strings.Trim(fmt.Sprint(parts), "[]"), "(downloads at the first time)")
-	return lab.Prepare(ctx, parts...)
+	if err := lab.Prepare(ctx, parts[0]); err != nil {
+		return err
+	}
+	// Without an engine there is less to see, and serve says why.
+	lab.Prepare(ctx, parts[1:]...)
+	return ctx.Err()
 }
 
 // startAgent starts bin/agent on the engine's containers, on port 8080 if it is free.

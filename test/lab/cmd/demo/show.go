@@ -30,14 +30,27 @@ type document struct {
 	Sent     *float64  `json:"container.network.egress.bytes"`
 }
 
+const (
+	// tries is how often, once a second, Elasticsearch is asked for documents.
+	tries = 90
+	// agentLogs has the manager of the cluster tell what its agents say.
+	agentLogs = "docker exec " + managerContainer + " docker service logs gauge_agent"
+)
+
 // show waits until Elasticsearch has a document of every container, and prints them.
 func show(ctx context.Context, w io.Writer, st *state) error {
+	return showFound(ctx, w, st, search)
+}
+
+// showFound is show of what find finds in an Elasticsearch.
+func showFound(ctx context.Context, w io.Writer, st *state, find func(ctx context.Context, elasticsearch string) ([]document, error)) error {
 	fmt.Fprint(w, "Waiting for documents (one comes every ten seconds) ")
 	var newest []document
-	for range 90 {
+	complete := false
+	for range tries {
 		var err error
-		newest, err = search(ctx, st.Elasticsearch)
-		if err == nil && len(newest) > 0 && ours(newest) >= st.Containers {
+		newest, err = find(ctx, st.Elasticsearch)
+		if complete = err == nil && len(newest) > 0 && ours(newest) >= st.Containers; complete {
 			break
 		}
 		fmt.Fprint(w, ".")
@@ -49,7 +62,7 @@ func show(ctx context.Context, w io.Writer, st *state) error {
 	}
 	fmt.Fprintln(w)
 	if len(newest) == 0 {
-		return errors.New("no document has come; ask the agent why: " + st.Agent + "/healthz?details")
+		return fmt.Errorf("no document has come in %d seconds; %s", tries, st.askWhy())
 	}
 	slices.SortFunc(newest, func(a, b document) int { return cmp.Compare(a.Name, b.Name) })
 
@@ -66,8 +79,22 @@ func show(ctx context.Context, w io.Writer, st *state) error {
 			number(d.Received, d.Seconds*1024, "%.1f KiB/s"), number(d.Sent, d.Seconds*1024, "%.1f KiB/s"))
 	}
 	out.Flush()
-
+	if !complete {
+		return fmt.Errorf("after %d seconds there are documents of %d of the %d containers of the demo; %s", tries, ours(newest), st.Containers, st.askWhy())
+	}
 	return nil
+}
+
+// askWhy says where agents tell why documents don't come: those of the cluster have no address
+// on this machine.
+func (st *state) askWhy() string {
+	switch {
+	case st.Agent != "":
+		return "ask the agent why: " + st.Agent + "/healthz?details"
+	case st.Host != "":
+		return "ask the agents why: DOCKER_HOST=" + st.Host + " " + agentLogs
+	}
+	return "ask the agents why: " + agentLogs
 }
 
 // lookAt prints the addresses.

@@ -2,7 +2,8 @@
 // demonstration, and lends their parts to a shell or any other command:
 //
 //	lab install [PART…]        install the Debian packages that the parts need
-//	lab prepare [PART…]        and make all that is slow to make, once
+//	lab prepare [PART…]        and make all that is slow to make, once; without PART only of
+//	                           those that this machine can have, and it names the others
 //	lab image KIND NAME [CHANGE…]
 //	                           give the engine of DOCKER_HOST an image that needs no
 //	                           registry: node, elasticsearch, busybox
@@ -62,7 +63,14 @@ func run(ctx context.Context, args []string) error {
 		if name == "install" {
 			return lab.Install(ctx, parts...)
 		}
-		return lab.Prepare(ctx, parts...)
+		if len(args) > 0 {
+			return lab.Prepare(ctx, parts...)
+		}
+		lacks, err := lab.PreparePossible(ctx, parts...)
+		if lacks != "" {
+			fmt.Fprintln(os.Stderr, "lab:", lacks)
+		}
+		return err
 	case "image":
 		return importImage(ctx, args)
 	case "engine":
