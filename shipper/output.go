@@ -37,6 +37,8 @@ type Finding struct {
 	Text string `json:"text"`
 	// Milliseconds is how long it took, 0 if that means nothing.
 	Milliseconds float64 `json:"milliseconds,omitempty"`
+	// Remedy is what mends it, where the check doesn't tell.
+	Remedy Remedy `json:"-"`
 }
 
 // OutputReport is what a test of the output has found.

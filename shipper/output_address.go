@@ -72,6 +72,9 @@ func (x *outputTest) address(ctx context.Context, address string) (answers bool)
 	if err != nil {
 		check, text := x.diagnose(ctx, err, did, u, proxy)
 		x.add(shown, check, Fault, 0, "%s", text)
+		if check == "TLS" {
+			x.remedy(certificateRemedy(err))
+		}
 		return false
 	}
 	if !r.product && r.status == http.StatusBadRequest && u.Scheme == "http" && x.speaksTLS(ctx, u) {

@@ -58,6 +58,9 @@ var engineMount = regexp.MustCompile(`^(.*)/(?:containers|overlay-containers)/([
 // volumeMount is where the driver "local" has its volumes.
 var volumeMount = regexp.MustCompile(`^(.*)/volumes/[^/]+/_data(?:/|$)`)
 
+// secretMount is a Swarm secret, by its id, in the memory where the engine has them.
+var secretMount = regexp.MustCompile(`^/[0-9a-z]{25}$`)
+
 // findPlace finds out where the agent runs. Its own /proc tells, whatever is mounted
 // elsewhere.
 func findPlace(ctx context.Context, o *options, engine *docker.Engine) *place {
@@ -82,6 +85,9 @@ func findPlace(ctx context.Context, o *options, engine *docker.Engine) *place {
 func placeOf(mounts []*mountinfo.Info) *place {
 	p := &place{service: "agent", sources: map[string]string{}}
 	for _, m := range mounts {
+		if (m.FSType == "tmpfs" || m.FSType == "ramfs") && secretMount.MatchString(m.Root) {
+			continue // a Swarm secret, which is no file of the node's
+		}
 		p.sources[m.Mountpoint] = m.Root
 		found := engineMount.FindStringSubmatch(m.Root)
 		if found == nil || !strings.HasPrefix(m.Mountpoint, "/etc/") {
