@@ -39,7 +39,7 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 	}
 	r := shipper.RunOutputTest(ctx, o.shipper(zap.NewNop()),
 		shipper.OutputTest{For: shipper.ForAgent, Retention: o.Retention > 0, Node: o.nodeName()})
-	answers := answered(r)
+	c.answers, c.mayNotRead = answered(r), r.NoRead
 	var all []finding
 	for i := range r.Findings {
 		found := &r.Findings[i]
@@ -52,7 +52,7 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 			is.Status = shipper.OK // what can't be seen is told
 		case found.Status == shipper.Fault && found.Address != "":
 			is.mend = c.mendDelivery(ctx, found)
-			if answers { // it is spare
+			if c.answers { // it is spare
 				is.Status = shipper.Degraded
 			}
 		case found.Status == shipper.Fault && (found.Check == "user" || found.Check == "credentials"),
@@ -65,7 +65,7 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 		}
 		all = append(all, is)
 	}
-	if answers {
+	if c.answers {
 		all = append(all, privilegesFinding(r), c.ofClock(ctx))
 	}
 	return all

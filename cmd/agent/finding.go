@@ -77,6 +77,8 @@ const (
 	inCommandLine   mendPlace = "agent"
 	onNode          mendPlace = "on the node"
 	onElasticsearch mendPlace = "on Elasticsearch"
+	onManager       mendPlace = "on a manager"
+	onThoseNodes    mendPlace = "on those nodes"
 )
 
 // mendLine is a mend in the words of a place.

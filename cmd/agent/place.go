@@ -19,6 +19,8 @@ type place struct {
 	kind placeKind
 	// service is the key of the agent's service in the stack or compose file.
 	service string
+	// fullName is that of the service in the Swarm, "" where it isn't known.
+	fullName string
 	// id is that of the agent's own container, "" if there is none or it isn't known.
 	id string
 	// dataRoot is the data root of the engine that runs the container, as the mounts tell;
@@ -115,7 +117,7 @@ func (p *place) know(ctx context.Context, o *options, engine *docker.Engine) {
 	}
 	key := cmp.Or(c.Label("com.docker.compose.service"), strings.TrimPrefix(c.Swarm.ServiceName, c.Swarm.Stack+"_"))
 	if key != "" {
-		p.kind, p.service = inService, key
+		p.kind, p.service, p.fullName = inService, key, c.Swarm.ServiceName
 	}
 }
 
