@@ -405,7 +405,7 @@ reads:
 		write("Correct-Admin")
 		day := "cadvisor-" + time.Now().UTC().Format("2006.01.02")
 		mustAsk[any](t, s, http.MethodPut, "/roll-000001", map[string]any{"aliases": map[string]any{day: map[string]any{}}})
-		b := broken{flags: to(s.URL(), "admin"), check: "template", text: day + " is an alias (of roll-000001)", apply: func(t *testing.T, at, mend string) {
+		b := broken{flags: to(s.URL(), "admin"), check: "template", text: "is an alias (of roll-000001)", apply: func(t *testing.T, at, mend string) {
 			body, ok := strings.CutPrefix(mend, "POST _aliases ")
 			if at != "on Elasticsearch" || !ok {
 				t.Fatalf("%s: %s", at, mend)
