@@ -164,8 +164,10 @@ func wantsPassword(t testing.TB, e *lab.Engine, user, password string) (address 
 			io.WriteString(w, `{"error":{"type":"security_exception","reason":"unable to authenticate user"}}`)
 		case r.URL.Path == "/":
 			io.WriteString(w, `{"cluster_name":"fake","cluster_uuid":"u1","version":{"number":"8.19.21"}}`)
-		case strings.HasPrefix(r.URL.Path, "/_security"):
-			w.WriteHeader(http.StatusBadRequest)
+		case r.URL.Path == "/_security/_authenticate":
+			io.WriteString(w, `{"username":"anna","roles":["agent"],"authentication_realm":{"name":"files"}}`)
+		case r.URL.Path == "/_security/user/_has_privileges":
+			io.WriteString(w, `{"index":{"cadvisor-*":{"create_doc":true,"auto_configure":true,"view_index_metadata":true,"delete_index":true}}}`)
 		default:
 			fake.ServeHTTP(w, r)
 		}
