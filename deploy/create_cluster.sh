@@ -12,6 +12,10 @@ Usage: create_cluster.sh [up] [options]    make the cluster, or what is missing 
   --no-kibana          without Kibana
   --no-elasticsearch   without Elasticsearch and Kibana; SWARMGAUGE_ES_HOST names the one to use
   --no-demo            without the application
+  --no-socket          agents without the engine's socket of their node, as swarm-global.yml has
+                       them: panels about the Swarm's services, nodes and tasks stay empty then.
+                       With it (socket.yml), who takes an agent over rules its node, and where nodes
+                       are privileged this machine
   --offline            ask no registry: images are there, or are made on this machine
   --privileged WHEN    nodes with --privileged: yes, no, or auto (default), where the engine allows it
   --listen ADDRESS     where ports of this machine are published (default 127.0.0.1)
@@ -44,7 +48,7 @@ die() {
 
 # ---- What is asked for ------------------------------------------------------------------
 
-action=up workers=4 kibana=yes elasticsearch=yes demo=yes offline=no privileged=auto
+action=up workers=4 kibana=yes elasticsearch=yes demo=yes socket=yes offline=no privileged=auto
 listen=127.0.0.1 force=no timeout=600
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -52,6 +56,7 @@ while [ $# -gt 0 ]; do
 	--no-kibana) kibana=no ;;
 	--no-elasticsearch) elasticsearch=no kibana=no ;;
 	--no-demo) demo=no ;;
+	--no-socket) socket=no ;;
 	--offline) offline=yes ;;
 	--force) force=yes ;;
 	--nodes | --privileged | --listen | --timeout)
@@ -496,6 +501,7 @@ deploy() {
 		set -- "$@" -c /tmp/no-ipvs.yml
 	fi
 	[ "$elasticsearch" = yes ] || set -- "$@" -c /tmp/agent-only.yml
+	[ "$socket" = no ] || set -- "$@" -c /tmp/socket.yml
 	kibana_host=
 	[ "$kibana" = no ] || kibana_host=http://kibana:5601
 	say "Deploying the stack $stack"
@@ -579,6 +585,13 @@ END
 What to look at, in the stack demo: web is throttled (it wants more than its fifth of a core),
 cache is about to reach its memory limit, batch ends and fails now and then, writer writes to
 its disk and has no limits.
+END
+	fi
+	if [ "$kibana" = yes ] && [ "$socket" = no ]; then
+		cat <<'END'
+
+Panels about the Swarm's own state (services, nodes, tasks that wait or fail) stay empty with
+--no-socket: only the engine of a manager tells it.
 END
 	fi
 	cat <<END

@@ -20,6 +20,8 @@ const (
 	OK Status = "ok"
 	// Unused: not there, and not needed for what was asked about.
 	Unused Status = "unused"
+	// Unknown: it can't be told, and nothing depends on it.
+	Unknown Status = "unknown"
 	// Degraded: it works, and somebody should know something of it.
 	Degraded Status = "degraded"
 	// Fault: documents don't get through, or what was asked about doesn't work.
@@ -37,6 +39,8 @@ type Finding struct {
 	Text string `json:"text"`
 	// Milliseconds is how long it took, 0 if that means nothing.
 	Milliseconds float64 `json:"milliseconds,omitempty"`
+	// Remedy is what mends it, where the check doesn't tell.
+	Remedy Remedy `json:"-"`
 }
 
 // OutputReport is what a test of the output has found.
@@ -46,6 +50,9 @@ type OutputReport struct {
 	// all that is needed, for a user who has no other; nil if nothing is missing.
 	Missing []string `json:"missing,omitempty"`
 	Role    *Role    `json:"role,omitempty"`
+	// NoRead tells that the user is known not to have the privilege read on the indices, which
+	// an agent doesn't need.
+	NoRead bool `json:"-"`
 }
 
 // Status returns the worst of all findings.

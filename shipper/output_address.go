@@ -65,6 +65,9 @@ func (x *outputTest) address(ctx context.Context, address string) (answers bool)
 	if s, _ := unfit(r.body); err != nil && !(errors.Is(err, errProduct) && s == Fault) { // before 7.14 it has no such header
 		check, text := x.diagnose(ctx, err, did, u, proxy)
 		x.add(shown, check, Fault, 0, "%s", text)
+		if check == "TLS" {
+			x.remedy(certificateRemedy(err))
+		}
 		return false
 	}
 	if !r.product && r.status == http.StatusBadRequest && u.Scheme == "http" && x.speaksTLS(ctx, u) {

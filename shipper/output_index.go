@@ -22,6 +22,7 @@ func (x *outputTest) index(ctx context.Context, s *sender) {
 	}
 	if f, sentence := t.inspect(ctx); f != delivered {
 		x.add("", "target", Fault, 0, "%s", sentence)
+		x.remedy(t.obstacle)
 		return
 	}
 	for _, remark := range c.remarks {
@@ -51,23 +52,37 @@ func (x *outputTest) template(ctx context.Context, t *template) (known, usable b
 		return false, false // the missing privilege was told
 	case f != delivered:
 		x.add("", "template", Fault, took, "%s", sentence)
+		if f == hold {
+			x.remedy(Remedy{Kind: OtherAddress})
+		}
 		return false, false
 	case found.body == nil:
 		return true, x.absent(ctx, t, installs, took)
 	case kept != "":
 		x.add("", "template", Degraded, took, "%s", kept)
+		x.remedy(x.ifMay(ForceSetup))
 	case found.meta.Version > templateVersion:
 		x.add("", "template", OK, took, "the index template %q is version %d, which is newer than this agent's %d and is left as it is", x.IndexPrefix, found.meta.Version, templateVersion)
 	case found.meta.Version == templateVersion:
 		x.add("", "template", OK, took, "the index template %q is there, in version %d", x.IndexPrefix, templateVersion)
 	case !installs:
 		x.add("", "template", Degraded, took, `the index template %q is version %d, and this agent's is %d: run "agent setup"`, x.IndexPrefix, found.meta.Version, templateVersion)
+		x.remedy(x.ifMay(RunSetup))
 	case x.lacks(manageTemplates):
 		x.add("", "template", Degraded, took, "%s", t.older(found.meta.Version))
+		x.remedy(Remedy{Kind: InstallTemplate})
 	default:
 		x.add("", "template", OK, took, "the index template %q is version %d; the agent replaces it by version %d when it starts", x.IndexPrefix, found.meta.Version, templateVersion)
 	}
 	return true, true
+}
+
+// ifMay is what mends the template, which is something else for a user who may not install it.
+func (x *outputTest) ifMay(kind RemedyKind) Remedy {
+	if x.lacks(manageTemplates) {
+		kind = InstallTemplate
+	}
+	return Remedy{Kind: kind}
 }
 
 // absent is for a template that isn't there.
@@ -78,10 +93,12 @@ func (x *outputTest) absent(ctx context.Context, t *template, installs bool, too
 		return true
 	case !installs:
 		x.add("", "template", Fault, took, `the index template %q isn't there, and -es-template=false says that somebody else installs it: run "agent setup"`, x.IndexPrefix)
+		x.remedy(x.ifMay(AllowTemplate))
 		return false
 	case x.lacks(manageTemplates):
 		x.require(manageTemplates)
 		x.add("", "template", Fault, took, "the index template %q isn't there, and the user may not install it: %s", x.IndexPrefix, t.remedy())
+		x.remedy(Remedy{Kind: InstallTemplate})
 		return false
 	case !x.test.Write:
 		x.add("", "template", OK, took, "the index template %q isn't there; the agent installs it when it starts", x.IndexPrefix)
@@ -91,6 +108,9 @@ func (x *outputTest) absent(ctx context.Context, t *template, installs bool, too
 	if f, sentence := t.install(ctx, ""); f != delivered {
 		x.require(manageTemplates)
 		x.add("", "template", Fault, time.Since(began), "%s", sentence)
+		if f == hold {
+			x.remedy(Remedy{Kind: OtherIndex})
+		}
 		return false
 	}
 	x.add("", "template", OK, time.Since(began), "the index template %q wasn't there, and is installed now, in version %d, as the agent would have done", x.IndexPrefix, templateVersion)

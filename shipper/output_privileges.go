@@ -204,6 +204,7 @@ func (x *outputTest) privileges(ctx context.Context, s *sender) {
 		}
 		took = 0 // it was one question
 	}
+	x.report.NoRead = x.test.For == ForAgent && x.lacks("read")
 	if answer.Cluster[all] && x.test.For == ForAgent {
 		x.add("", "privilege", Degraded, 0, "the user may do everything, and the agent is on every node: give it a user or an API key of its own, that may do what is above and no more")
 	}

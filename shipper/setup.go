@@ -3,6 +3,8 @@ package shipper
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -239,12 +241,26 @@ func (s *Setup) policy(ctx context.Context, r *SetupReport, plan bool) error {
 		before = there[t.prefix].Policy
 		var has lifecyclePolicy
 		json.Unmarshal(before, &has.Policy) // one of another shape isn't ours
+		meta, is := has.Policy.Meta, policyDigest(before)
+		ours, same := meta.ManagedBy == managedBy, is == policyDigest(want)
+		// Without a digest, what an agent would have written with some age counts as written
+		// by one.
+		wrote := meta.Digest
+		if wrote == "" {
+			wrote = policyDigest(lifecycleBody(has.Policy.Phases.Delete.MinAge))
+		}
 		switch {
-		case has.Policy.Meta.ManagedBy != managedBy && !s.Force:
+		case ours && meta.Version > templateVersion && !same:
+			r.Kept = append(r.Kept, fmt.Sprintf("the lifecycle policy %q is of a newer agent (version %d, this one has %d)", t.prefix, meta.Version, templateVersion))
+			return nil
+		case !ours && !s.Force:
 			r.Kept = append(r.Kept, fmt.Sprintf("the lifecycle policy %q isn't swarmgauge's; it is left as it is (\"agent setup -force\" replaces it)", t.prefix))
 			return nil
-		case has.Policy.Meta.ManagedBy == managedBy && has.Policy.Phases.Delete.MinAge == minAge(s.Lifecycle):
+		case ours && same && meta.Digest != "":
 			r.Same = append(r.Same, name)
+			return nil
+		case ours && wrote != is && !s.Force:
+			r.Kept = append(r.Kept, fmt.Sprintf("the lifecycle policy %q was changed by a person; it is left as it is (\"agent setup -force\" replaces it)", t.prefix))
 			return nil
 		}
 	case answer.status == http.StatusNotFound && decodeError(answer.body).Type == "resource_not_found_exception":
@@ -285,11 +301,16 @@ func (s *Setup) policy(ctx context.Context, r *SetupReport, plan bool) error {
 type lifecyclePolicy struct {
 	Policy struct {
 		Phases struct {
-			Hot    struct{}    `json:"hot"`
+			Hot    hotPhase    `json:"hot"`
 			Delete deletePhase `json:"delete"`
 		} `json:"phases"`
 		Meta templateMeta `json:"_meta"`
 	} `json:"policy"`
+}
+
+// hotPhase does nothing; Elasticsearch refuses a phase that doesn't say so.
+type hotPhase struct {
+	Actions struct{} `json:"actions"`
 }
 
 type deletePhase struct {
@@ -312,9 +333,43 @@ func minAge(retention time.Duration) string {
 
 // LifecyclePolicy returns the policy that deletes indices of that age, as the body of
 // PUT _ilm/policy/<prefix>.
-func LifecyclePolicy(retention time.Duration) []byte {
+func LifecyclePolicy(retention time.Duration) []byte { return lifecycleBody(minAge(retention)) }
+
+func lifecycleBody(age string) []byte {
 	var p lifecyclePolicy
-	p.Policy.Phases.Delete.MinAge = minAge(retention)
+	p.Policy.Phases.Delete.MinAge = age
 	p.Policy.Meta = templateMeta{ManagedBy: managedBy, Version: templateVersion}
+	p.Policy.Meta.Digest = policyDigest(encoded(p))
 	return encoded(p)
+}
+
+// policyDigest returns a digest of what a policy does, whether it is as it was sent or, without
+// "policy" around it, as Elasticsearch answers it, which adds what phases and deleting are by
+// default; "" for what is no policy.
+func policyDigest(body []byte) string {
+	type phases = map[string]map[string]any
+	var p struct {
+		Phases phases
+		Policy struct{ Phases phases }
+	}
+	if json.Unmarshal(body, &p) != nil {
+		return ""
+	}
+	if p.Phases == nil {
+		p.Phases = p.Policy.Phases
+	}
+	for _, phase := range p.Phases {
+		if phase["min_age"] == "0ms" {
+			delete(phase, "min_age")
+		}
+		actions, _ := phase["actions"].(object)
+		if len(actions) == 0 {
+			delete(phase, "actions")
+		}
+		if deletes, ok := actions["delete"].(object); ok && deletes["delete_searchable_snapshot"] == true {
+			delete(deletes, "delete_searchable_snapshot")
+		}
+	}
+	sum := sha256.Sum256(encoded(p.Phases))
+	return hex.EncodeToString(sum[:8])
 }

@@ -34,14 +34,14 @@ func (m *managing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isPolicy && m.policies != nil && r.Method == http.MethodPut:
 		body, _ := io.ReadAll(r.Body)
 		var sent struct{ Policy json.RawMessage }
-		if json.Unmarshal(body, &sent) != nil || sent.Policy == nil {
+		if json.Unmarshal(body, &sent) != nil || asAnswered(sent.Policy) == "" {
 			a = answer{400, `{"error":{"type":"x_content_parse_exception"}}`}
 			break
 		}
 		m.policies[name] = string(sent.Policy)
 		a = answer{200, `{"acknowledged":true}`}
 	case isPolicy && m.policies[name] != "":
-		a = answer{200, fmt.Sprintf(`{%q:{"version":1,"policy":%s}}`, name, m.policies[name])}
+		a = answer{200, fmt.Sprintf(`{%q:{"version":1,"policy":%s}}`, name, asAnswered([]byte(m.policies[name])))}
 	case isPolicy && m.policies != nil:
 		a = answer{404, `{"error":{"type":"resource_not_found_exception","reason":"Lifecycle policy not found"}}`}
 	default:
@@ -51,6 +51,31 @@ func (m *managing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Elastic-Product", "Elasticsearch")
 	w.WriteHeader(a.status)
 	io.WriteString(w, a.body)
+}
+
+// asAnswered returns a policy as Elasticsearch answers it, which adds what is so by default;
+// "" for what it refuses. Phases have to have actions (Phase.java, DeleteAction.java).
+func asAnswered(policy []byte) string {
+	var p struct {
+		Phases map[string]object `json:"phases"`
+		Meta   json.RawMessage   `json:"_meta,omitempty"`
+	}
+	if json.Unmarshal(policy, &p) != nil || len(p.Phases) == 0 {
+		return ""
+	}
+	for _, phase := range p.Phases {
+		actions, ok := phase["actions"].(object)
+		if !ok {
+			return ""
+		}
+		if phase["min_age"] == nil {
+			phase["min_age"] = "0ms"
+		}
+		if deletes, ok := actions["delete"].(object); ok && deletes["delete_searchable_snapshot"] == nil {
+			deletes["delete_searchable_snapshot"] = true
+		}
+	}
+	return string(encoded(p))
 }
 
 // newSetup returns a setup of the fake.
@@ -84,7 +109,7 @@ func TestSetupPolicy(t *testing.T) {
 		t.Error("a plan has written")
 	}
 	run(month, false, false, 2, 0, 0)
-	if want := `{"phases":{"hot":{},"delete":{"min_age":"31d","actions":{"delete":{}}}},"_meta":{"managed_by":"swarmgauge"`; !strings.HasPrefix(m.policies["cadvisor"], want) {
+	if want := `{"phases":{"hot":{"actions":{}},"delete":{"min_age":"31d","actions":{"delete":{}}}},"_meta":{"managed_by":"swarmgauge"`; !strings.HasPrefix(m.policies["cadvisor"], want) {
 		t.Errorf("the policy is %s", m.policies["cadvisor"])
 	}
 	if got := string(m.Template("cadvisor")); got != string(IndexTemplateWithPolicy("cadvisor")) || !strings.Contains(got, `"lifecycle":{"name":"cadvisor"}`) {
@@ -105,6 +130,75 @@ func TestSetupPolicy(t *testing.T) {
 	if !strings.Contains(m.policies["cadvisor"], "31d") {
 		t.Errorf("the policy is %s", m.policies["cadvisor"])
 	}
+}
+
+// TestSetupPolicyOfPeople: what a person has changed in our policy stays, what an agent has
+// written is renewed, and of what has no digest only what an agent would have written.
+func TestSetupPolicyOfPeople(t *testing.T) {
+	const (
+		month = 30 * 24 * time.Hour
+		old   = `{"phases":{"hot":{"min_age":"0ms","actions":{}},"delete":{"min_age":"8d","actions":{"delete":{}}}},"_meta":{"managed_by":"swarmgauge","version":2}}`
+	)
+	ours := func(retention time.Duration) string {
+		var p struct{ Policy json.RawMessage }
+		if err := json.Unmarshal(LifecyclePolicy(retention), &p); err != nil {
+			t.Fatal(err)
+		}
+		return string(p.Policy)
+	}
+	replaced := func(policy string, pairs ...string) string {
+		t.Helper()
+		now := strings.NewReplacer(pairs...).Replace(policy)
+		if now == policy {
+			t.Fatalf("%q aren't in %s", pairs, policy)
+		}
+		return now
+	}
+	f := func(name, there, kept string, same bool) {
+		t.Run(name, func(t *testing.T) {
+			m := &managing{Server: estest.New(), policies: map[string]string{"cadvisor": there}}
+			run := func(force bool) SetupReport {
+				t.Helper()
+				s := m.newSetup(t)
+				s.Lifecycle, s.Force = month, force
+				r, err := s.Run(t.Context(), false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return r
+			}
+			r := run(false)
+			if kept != "" && (len(r.Kept) != 1 || !strings.Contains(r.Kept[0], kept)) || kept == "" && len(r.Kept) > 0 {
+				t.Errorf("kept: %q, want %q", r.Kept, kept)
+			}
+			if stays := kept != "" || same; stays && m.policies["cadvisor"] != there || !stays && m.policies["cadvisor"] != ours(month) {
+				t.Errorf("the policy is %s", m.policies["cadvisor"])
+			}
+			if run(true); !same && !strings.Contains(kept, "newer") && m.policies["cadvisor"] != ours(month) {
+				t.Errorf("with force, the policy is %s", m.policies["cadvisor"])
+			}
+			if kept = m.policies["cadvisor"]; len(run(true).Changes) > 0 || m.policies["cadvisor"] != kept {
+				t.Error("it was written twice")
+			}
+		})
+	}
+	f("the same", ours(month), "", true)
+	f("as it is answered", asAnswered([]byte(ours(month))), "", true)
+	f("another age", ours(7*24*time.Hour), "", false)
+	f("another age, as it is answered", asAnswered([]byte(ours(7*24*time.Hour))), "", false)
+	f("older", replaced(ours(7*24*time.Hour), fmt.Sprintf(`"version":%d`, templateVersion), `"version":1`), "", false)
+	f("newer", replaced(ours(7*24*time.Hour), fmt.Sprintf(`"version":%d`, templateVersion), `"version":99`), "of a newer agent (version 99", false)
+	f("age changed", replaced(ours(7*24*time.Hour), "8d", "90d"), "changed by a person", false)
+	f("age changed to what is asked for", replaced(ours(7*24*time.Hour), "8d", "31d"), "", true)
+	f("action added", replaced(ours(month), `"hot":{"actions":{}}`, `"hot":{"actions":{"set_priority":{"priority":100}}}`), "changed by a person", false)
+	f("phase added", replaced(ours(month), `"delete":{"min_age"`, `"warm":{"min_age":"2d","actions":{"readonly":{}}},"delete":{"min_age"`), "changed by a person", false)
+	f("snapshots stay", replaced(ours(month), `{"delete":{}}`, `{"delete":{"delete_searchable_snapshot":false}}`), "changed by a person", false)
+	f("without digest", old, "", false)
+	f("without digest, the same age", replaced(old, "8d", "31d"), "", false)
+	f("without digest, changed", replaced(old, `"actions":{}}`, `"actions":{"rollover":{"max_age":"1d"}}}`), "changed by a person", false)
+	f("without digest, the age and more", replaced(old, "8d", "31d", `{"delete":{}}`, `{"wait_for_snapshot":{"policy":"daily"},"delete":{}}`), "changed by a person", false)
+	f("without digest, no delete", `{"phases":{"hot":{"actions":{}}},"_meta":{"managed_by":"swarmgauge","version":2}}`, "changed by a person", false)
+	f("foreign", `{"phases":{"hot":{"actions":{}}}}`, "isn't swarmgauge's", false)
 }
 
 // TestSetupNewer: a newer agent's template stays, whatever is asked for.

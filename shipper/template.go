@@ -140,6 +140,7 @@ type template struct {
 	said     string    // of a template that is left as it is
 	inferred bool      // it can't be seen, and that was said
 	outdated string    // a remark, if it is ours, older, and can't be renewed
+	obstacle Remedy    // what mends what inspect has found in the way
 }
 
 func newTemplate(s *sender, o *Options, c *counts) *template {

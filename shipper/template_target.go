@@ -25,6 +25,7 @@ const dayLayout = "2006.01.02"
 // inspect looks at what the documents of today will meet. delivered means that they may be
 // sent; what the user may not see is taken for granted.
 func (t *template) inspect(ctx context.Context) (fate, string) {
+	t.obstacle = Remedy{}
 	now := time.Now().UTC()
 	index := t.prefix + "-" + now.Format(dayLayout)
 	var remarks []string
@@ -50,10 +51,12 @@ func (t *template) inspect(ctx context.Context) (fate, string) {
 		async := 0
 		for name, i := range there {
 			if slices.Contains(days, i.DataStream) {
+				t.obstacle.Kind = OtherIndex
 				return hold, ambiguous(fmt.Sprintf("%s is a data stream (its index now is %s)", i.DataStream, name), "delete it")
 			}
 			for alias := range i.Aliases {
 				if slices.Contains(days, alias) {
+					t.obstacle = Remedy{Kind: RemoveAlias, Names: []string{alias, name}}
 					return hold, ambiguous(fmt.Sprintf("%s is an alias (of %s)", alias, name), "remove the alias")
 				}
 			}
@@ -84,6 +87,7 @@ func (t *template) inspect(ctx context.Context) (fate, string) {
 	}
 	if r.status == http.StatusOK && json.Unmarshal(r.body, &made) == nil {
 		if made.Template.Mappings.Timestamp.Enabled {
+			t.obstacle.Kind = OtherIndex
 			return hold, ambiguous(fmt.Sprintf("the index template that applies to %s makes it a data stream", index),
 				"remove data_stream from that template, or give swarmgauge's a higher priority")
 		}

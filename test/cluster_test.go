@@ -152,9 +152,12 @@ func checkCluster(t testing.TB, said string) {
 			return nil
 		})
 	}
-	for _, of := range []string{"host.name:node1", "host.name:node2", "host.name:node3", "swarm.service.name:demo_web"} {
+	const container = " AND event.dataset:swarmgauge.container"
+	for _, of := range []string{"host.name:node1" + container, "host.name:node2" + container, "host.name:node3" + container, "swarm.service.name:demo_web" + container,
+		// Of the Swarm's state, which the leader's engine tells.
+		"swarm.service.name:demo_web AND event.dataset:swarmgauge.service", "swarm.node.name:node3 AND event.dataset:swarmgauge.swarm_node"} {
 		waitFor(t, time.Minute, "documents with "+of, func() error {
-			text := fetch(t, search[1]+"/cadvisor/_count?q="+url.QueryEscape(of+" AND event.dataset:swarmgauge.container"))
+			text := fetch(t, search[1]+"/cadvisor/_count?q="+url.QueryEscape(of))
 			var answer struct{ Count int }
 			if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Count == 0 {
 				return fmt.Errorf("%s (%v)", text, err)

@@ -2,6 +2,11 @@ package test
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/shipper/estest"
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
@@ -106,7 +112,69 @@ func TestDoctorInStack(t *testing.T) {
 	if place := worst(lines, "place"); !strings.Contains(place.text, "in a service of a stack (agent)") {
 		t.Errorf("%+v", place)
 	}
+
+	// A wrong password in a Swarm secret, which can't be changed.
+	docker(t, e, "secret", "create", "password", write("password", "Wrong-Horse"))
+	files = append(files, write("elasticsearch.yml", fmt.Sprintf(`
+version: "3.8"
+services:
+  agent:
+    environment: {SWARMGAUGE_STORAGE_DRIVER: elasticsearch, SWARMGAUGE_STORAGE_DRIVER_ES_HOST: %q, SWARMGAUGE_ES_USER: anna, SWARMGAUGE_ES_PASSWORD_FILE: /run/secrets/password}
+    secrets: [password]
+secrets: {password: {external: true}}
+`, wantsPassword(t, e, "anna", "Correct-Horse"))))
+	deploy()
+	code, lines, report = doctor()
+	found := worst(lines, "elasticsearch")
+	if code != 1 || found.at != "stack file" || !strings.Contains(found.text, "doesn't accept the credentials") {
+		t.Fatalf("exit %d\n%s", code, report)
+	}
+	_, first, _ := strings.Cut(found.mend, " # first, on a manager: ")
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(first, "PASSWORD", "Correct-Horse", 1))
+	cmd.Env = append(cmd.Environ(), "DOCKER_HOST="+e.Host())
+	if out, err := cmd.CombinedOutput(); err != nil || first == "" {
+		t.Fatalf("%s: %v, %s", first, err, out)
+	}
+	files = append(files, write("secret.yml", found.mend+"\n"))
+	deploy()
+	code, lines, report = doctor()
+	if found := worst(lines, "elasticsearch"); code != 0 || found.mark != "✓" {
+		t.Errorf("exit %d\n%s", code, report)
+	}
 	if _, err := e.Docker(t.Context(), "stack", "rm", "gauge"); err != nil {
 		t.Error(err)
 	}
+}
+
+// wantsPassword starts a fake Elasticsearch that containers of the engine reach and that one
+// user may do everything in.
+func wantsPassword(t testing.TB, e *lab.Engine, user, password string) (address string) {
+	t.Helper()
+	fake := estest.New()
+	l, err := net.Listen("tcp", netip.AddrPortFrom(e.Gateway(), 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Elastic-Product", "Elasticsearch")
+		u, p, _ := r.BasicAuth()
+		switch {
+		case u != user || p != password:
+			w.WriteHeader(http.StatusUnauthorized)
+			io.WriteString(w, `{"error":{"type":"security_exception","reason":"unable to authenticate user"}}`)
+		case r.URL.Path == "/":
+			io.WriteString(w, `{"cluster_name":"fake","cluster_uuid":"u1","version":{"number":"8.19.21"}}`)
+		case r.URL.Path == "/_security/_authenticate":
+			io.WriteString(w, `{"username":"anna","roles":["agent"],"authentication_realm":{"name":"files"}}`)
+		case r.URL.Path == "/_security/user/_has_privileges":
+			io.WriteString(w, `{"index":{"cadvisor-*":{"create_doc":true,"auto_configure":true,"view_index_metadata":true,"delete_index":true}}}`)
+		default:
+			fake.ServeHTTP(w, r)
+		}
+	}))
+	s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	t.Cleanup(s.Close)
+	return s.URL
 }

@@ -1,16 +1,27 @@
 package test
 
 import (
+	"crypto/tls"
+	"encoding/json"
 	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
@@ -115,7 +126,7 @@ func parseReport(t testing.TB, report string) (lines []reportLine) {
 		line = strings.TrimSuffix(line, "\n")
 		mark, rest, _ := strings.Cut(line, " ")
 		switch {
-		case slices.Contains([]string{"✓", "!", "✗"}, mark):
+		case slices.Contains([]string{"✓", "?", "!", "✗"}, mark):
 			check, text, ok := strings.Cut(rest, "  ")
 			if !ok {
 				t.Fatalf("the line %q has no text", line)
@@ -134,7 +145,7 @@ func parseReport(t testing.TB, report string) (lines []reportLine) {
 
 // worst returns the mark of a check, the worst if there are several lines of it.
 func worst(lines []reportLine, check string) (found reportLine) {
-	for _, mark := range []string{"✗", "!", "✓"} {
+	for _, mark := range []string{"✗", "!", "?", "✓"} {
 		for _, line := range lines {
 			if line.check == check && line.mark == mark {
 				return line
@@ -384,6 +395,74 @@ reads:
 				})
 			}}
 		b.test(t, e)
+	})
+	t.Run("template", func(t *testing.T) {
+		write("Correct-Horse")
+		b := broken{flags: to(s.URL(), "shipper").with([2]string{"-e", "SWARMGAUGE_ES_TEMPLATE=false"}), check: "template", text: "somebody else installs it"}
+		b.test(t, e)
+	})
+	t.Run("alias", func(t *testing.T) {
+		write("Correct-Admin")
+		day := "cadvisor-" + time.Now().UTC().Format("2006.01.02")
+		mustAsk[any](t, s, http.MethodPut, "/roll-000001", map[string]any{"aliases": map[string]any{day: map[string]any{}}})
+		b := broken{flags: to(s.URL(), "admin"), check: "template", text: "is an alias (of roll-000001)", apply: func(t *testing.T, at, mend string) {
+			body, ok := strings.CutPrefix(mend, "POST _aliases ")
+			if at != "on Elasticsearch" || !ok {
+				t.Fatalf("%s: %s", at, mend)
+			}
+			mustAsk[any](t, s, http.MethodPost, "/_aliases", json.RawMessage(body))
+		}}
+		b.test(t, e)
+	})
+	t.Run("authority", func(t *testing.T) {
+		write("Correct-Horse")
+		a := newAuthority(t, "the authority")
+		pair, err := tls.X509KeyPair(a.issue(t, time.Now().Add(time.Hour), e.Gateway().AsSlice()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := url.Parse(s.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", netip.AddrPortFrom(e.Gateway(), 0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(back))
+		proxy.Listener.Close()
+		proxy.Listener, proxy.TLS = l, &tls.Config{Certificates: []tls.Certificate{pair}}
+		proxy.Config.ErrorLog = log.New(io.Discard, "", 0)
+		proxy.StartTLS()
+		defer proxy.Close()
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(ca, []byte(certificatePEM(a.der)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		b := broken{flags: to(proxy.URL, "shipper"), check: "elasticsearch", text: "signed by an authority that isn't trusted here",
+			known: strings.NewReplacer("/PATH/OF/A/FILE/WITH/THE/CA", ca)}
+		b.test(t, e)
+	})
+	t.Run("peers", func(t *testing.T) {
+		mustAsk[any](t, s, http.MethodPut, "/_index_template/cadvisor", json.RawMessage(shipper.IndexTemplate("cadvisor")))
+		for node, ago := range map[string]time.Duration{"node1": 0, "node2": time.Minute, "node3": 2 * time.Hour, "node4": 30 * time.Hour} {
+			at := time.Now().Add(-ago).UTC()
+			mustAsk[any](t, s, http.MethodPost, "/cadvisor-"+at.Format("2006.01.02")+"/_doc?refresh=true",
+				map[string]any{"@timestamp": at.Format(time.RFC3339Nano), "event.dataset": "swarmgauge.agent", "host.name": node, "swarm.node.id": "id-" + node})
+		}
+		write("Correct-Weak")
+		code, report := runDoctor(t, e, to(s.URL(), "weak"))
+		found := worst(parseReport(t, report), "peers")
+		want := regexp.MustCompile(`^Other agents that have shipped within 5 minutes: node2 \(1m\d+s ago\)\. Within the last day and not since: node3 \(2h0m\d+s ago\)\.$`)
+		if code != 0 || found.mark != "!" || !want.MatchString(found.text) || found.at != "on those nodes" || found.mend == "" {
+			t.Errorf("exit %d, %+v", code, found)
+		}
+		write("Correct-Horse")
+		code, report = runDoctor(t, e, to(s.URL(), "shipper"))
+		if found := worst(parseReport(t, report), "peers"); code != 0 || found.mark != "?" || !strings.Contains(found.text, "the privilege read on cadvisor-*") {
+			t.Errorf("exit %d, %+v", code, found)
+		}
+		write("Correct-Weak")
 	})
 	code, report := runDoctor(t, e, to(s.URL(), "weak"))
 	if found := worst(parseReport(t, report), "TLS"); code != 0 || found.mark != "!" || !strings.Contains(found.text, "plain text") {

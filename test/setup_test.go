@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/kibana"
 	"github.com/swarmgauge/swarmgauge/kibana/kibanatest"
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
@@ -185,8 +187,8 @@ func testSetupWaits(t *testing.T, es *lab.ElasticsearchServer) {
 	agentSetup(t, "-storage_driver_es_host="+es.URL(), "-kibana-host="+kibana+"/base").wants(t, 1, "check host, port and base path")
 }
 
-// TestSetupExport writes the same files as are committed, asks nobody, and what it writes is
-// what a setup by hand needs.
+// TestSetupExport writes the same objects as are committed and the rules that a setup makes, asks
+// nobody, and what it writes is what a setup by hand needs.
 func TestSetupExport(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	nowhere := []string{"-storage_driver_es_host=http://127.0.0.1:1", "-kibana-host=http://127.0.0.1:1", "-export=" + dir}
@@ -194,6 +196,35 @@ func TestSetupExport(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) < 5 {
 		t.Fatal(entries, err)
+	}
+	exported := func(name string) []byte {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	committed, err := os.ReadFile("../deploy/kibana/swarmgauge.ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(exported("swarmgauge.ndjson"), committed) {
+		t.Error("swarmgauge.ndjson isn't deploy/kibana/swarmgauge.ndjson")
+	}
+	// Rules aren't committed: each is what a setup would send.
+	rules := kibana.Rules("cadvisor", "")
+	for _, rule := range rules {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, exported("swarmgauge-rule-"+rule.ID+".json")); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(compact.Bytes(), rule.Body) {
+			t.Errorf("the rule %s is exported as %s", rule.ID, compact.Bytes())
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "swarmgauge-rule-*.json")); err != nil || len(files) != len(rules) || len(rules) == 0 {
+		t.Errorf("%d files of %d rules, %v", len(files), len(rules), err)
 	}
 	agentSetup(t, nowhere...).wants(t, 0, "swarmgauge-index-template.json")
 	written, err := os.ReadFile(filepath.Join(dir, "swarmgauge-index-template.json"))

@@ -22,6 +22,9 @@ type checks struct {
 	engine     *docker.Engine
 	// descriptors is the state of the budget while all containers were read.
 	descriptors cgroup.Descriptors
+	// answers tells that an Elasticsearch answers, and mayNotRead that documents can't be
+	// read there.
+	answers, mayNotRead bool
 	// refused tells that containers got no descriptor for their network.
 	refused bool
 }

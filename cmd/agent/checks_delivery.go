@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +39,7 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 	}
 	r := shipper.RunOutputTest(ctx, o.shipper(zap.NewNop()),
 		shipper.OutputTest{For: shipper.ForAgent, Retention: o.Retention > 0, Node: o.nodeName()})
-	answered := slices.ContainsFunc(r.Findings, func(f shipper.Finding) bool { return f.Check == "answer" && f.Status != shipper.Fault })
+	c.answers, c.mayNotRead = answered(r), r.NoRead
 	var all []finding
 	for i := range r.Findings {
 		found := &r.Findings[i]
@@ -47,12 +51,13 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 		case found.Check == "template" && found.Status == shipper.Unused:
 			is.Status = shipper.OK // what can't be seen is told
 		case found.Status == shipper.Fault && found.Address != "":
-			is.mend = c.mendAddress(ctx, found)
-			if answered { // it is spare
+			is.mend = c.mendDelivery(ctx, found)
+			if c.answers { // it is spare
 				is.Status = shipper.Degraded
 			}
-		case found.Status == shipper.Fault && (found.Check == "user" || found.Check == "credentials"):
-			is.mend = c.mendCredentials()
+		case found.Status == shipper.Fault && (found.Check == "user" || found.Check == "credentials"),
+			deliveryCheck(found) == "template" && found.Status != shipper.OK:
+			is.mend = c.mendDelivery(ctx, found)
 		case found.Status == shipper.Fault && found.Check == "privilege",
 			found.Status == shipper.OK && !slices.Contains([]string{"answer", "user", "template"}, found.Check),
 			found.Status == shipper.Unused:
@@ -60,11 +65,14 @@ func (c *checks) ofDelivery(ctx context.Context) []finding {
 		}
 		all = append(all, is)
 	}
-	if answered {
+	if c.answers {
 		all = append(all, privilegesFinding(r), c.ofClock(ctx))
 	}
 	return all
 }
+
+// maxNames is how many names of a certificate are tried.
+const maxNames = 10
 
 // someHost stands for an address that only a person knows.
 const someHost = "http://ELASTICSEARCH:9200"
@@ -95,15 +103,191 @@ func privilegesFinding(r *shipper.OutputReport) finding {
 	return f
 }
 
+// mendDelivery proposes what mends a finding of the way that documents go.
+func (c *checks) mendDelivery(ctx context.Context, f *shipper.Finding) mend {
+	r := &f.Remedy
+	elastic := func(format string, values ...any) mend {
+		return mend{at: onElasticsearch, elsewhere: fmt.Sprintf(format, values...)}
+	}
+	switch r.Kind {
+	case shipper.TrustAuthority:
+		return c.mendAuthority()
+	case shipper.UseName:
+		if len(r.Names) == 0 {
+			return elastic("give the server a certificate with the name that its address has")
+		}
+		return c.instead(f.Address, c.findName(ctx, f.Address, r.Names))
+	case shipper.RenewCertificate:
+		if r.Ended.IsZero() {
+			return elastic("give the server another certificate than that of %s", r.Subject)
+		}
+		return elastic("renew the server's certificate, that of %s, which ended on %s; the agent has nothing to do with it", r.Subject, r.Ended.UTC().Format(time.DateOnly))
+	case shipper.SetClock:
+		return keepClock
+	case shipper.OtherAddress:
+		return mend{settings: []option{{"storage_driver_es_host", someHost}}}
+	case shipper.AllowTemplate:
+		return mend{settings: []option{{"es-template", "true"}}}
+	case shipper.InstallTemplate:
+		return c.mendTemplate()
+	case shipper.RunSetup:
+		return c.mendBySetup()
+	case shipper.ForceSetup:
+		return c.mendBySetup("-force")
+	case shipper.OtherIndex:
+		return mend{settings: []option{{"storage_driver_es_index", otherName(c.o.ESIndex)}}}
+	case shipper.RemoveAlias:
+		return elastic(`POST _aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`, r.Names[1], r.Names[0])
+	}
+	switch {
+	case f.Check == "user" || f.Check == "credentials":
+		return c.mendCredentials()
+	case f.Address != "":
+		return c.mendAddress(ctx, f)
+	}
+	return mend{}
+}
+
+// keepClock has the node's clock be kept right.
+var keepClock = mend{at: onNode, elsewhere: "timedatectl set-ntp true"}
+
+// mendAuthority gives the certificate of the authority that signs Elasticsearch's.
+func (c *checks) mendAuthority() mend {
+	const path = "/PATH/OF/A/FILE/WITH/THE/CA"
+	file := c.o.ESCAFile
+	if c.where.kind == inService {
+		name := "swarmgauge-es-ca"
+		if file != "" {
+			name = otherName(filepath.Base(file)) // a secret can't be changed, only replaced
+		}
+		return mend{
+			settings: []option{{"es-ca-file", "/run/secrets/" + name}},
+			secrets:  []swarmSecret{{name, "docker secret create " + name + " " + path}},
+		}
+	}
+	m := mend{onHost: "-es-ca-file=" + path}
+	if file == "" {
+		file = "/run/secrets/swarmgauge-es-ca"
+		m.settings = []option{{"es-ca-file", file}}
+	}
+	m.mounts = []bind{{source: path, target: file}}
+	return m
+}
+
+var numbered = regexp.MustCompile(`^(.*)-([1-9][0-9]?)$`)
+
+// otherName returns a name for something that takes the place of what has that name.
+func otherName(name string) string {
+	if found := numbered.FindStringSubmatch(name); found != nil {
+		n, _ := strconv.Atoi(found[2]) // digits
+		return fmt.Sprintf("%s-%d", found[1], n+1)
+	}
+	return name + "-2"
+}
+
+// findName returns the address with one of the names that the server's certificate is for,
+// with one that answers if there is one. Nothing secret is sent.
+func (c *checks) findName(ctx context.Context, address string, names []string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return someHost
+	}
+	with := func(name string) string {
+		other := *u
+		other.Host = name
+		if strings.Contains(name, ":") {
+			other.Host = "[" + name + "]"
+		}
+		if port := u.Port(); port != "" {
+			other.Host = net.JoinHostPort(name, port)
+		}
+		return other.String()
+	}
+	label, _, _ := strings.Cut(u.Hostname(), ".")
+	known, local := "", true
+	for _, name := range names[:min(len(names), maxNames)] {
+		domain, wildcard := strings.CutPrefix(name, "*.")
+		if wildcard {
+			name = label + "." + domain
+		}
+		if candidate := with(name); answered(c.try(ctx, candidate)) {
+			return candidate
+		}
+		if wildcard {
+			name = "HOST." + domain
+		}
+		if local { // which is another machine for each
+			ip := net.ParseIP(name)
+			known, local = with(name), name == "localhost" || ip != nil && ip.IsLoopback()
+		}
+	}
+	return known
+}
+
+// mendTemplate has an administrator install the template.
+func (c *checks) mendTemplate() mend {
+	o := c.o
+	options := ""
+	if o.ESIndex != "cadvisor" {
+		options = " -storage_driver_es_index=" + o.ESIndex
+	}
+	address, _, _ := strings.Cut(o.ESHost, ",")
+	trust := ""
+	if o.ESCAFile != "" {
+		trust = " --cacert /PATH/OF/A/FILE/WITH/THE/CA"
+	}
+	return mend{at: onElasticsearch, elsewhere: fmt.Sprintf("%s template%s | curl%s -u ADMIN -X PUT -H 'Content-Type: application/json' --data-binary @- %s",
+		c.command(false), options, trust, shellWord(strings.TrimRight(redact(address), "/")+"/_index_template/"+o.ESIndex))}
+}
+
+// mendBySetup has "agent setup" do it, with the agent's own user.
+func (c *checks) mendBySetup(flags ...string) mend {
+	o := c.o
+	if !o.ESTemplate {
+		flags = append(flags, "-es-template=true")
+	}
+	if c.where.kind == onHost {
+		for _, s := range []option{{"storage_driver_es_host", redact(o.ESHost)}, {"storage_driver_es_index", o.ESIndex}, {"es-user", o.ESUser},
+			{"es-password-file", o.ESPasswordFile}, {"es-api-key-file", o.ESAPIKeyFile}, {"es-ca-file", o.ESCAFile}} {
+			if s.value != "" {
+				flags = append(flags, shellWord("-"+s.name+"="+s.value))
+			}
+		}
+		if !o.ESProductCheck {
+			flags = append(flags, "-es-product-check=false")
+		}
+	}
+	return mend{at: onNode, elsewhere: strings.Join(append([]string{c.command(true), "setup"}, flags...), " ")}
+}
+
+// command is how the agent is called on the node: in the agent's own container, with its
+// options, or in one that is made for it.
+func (c *checks) command(own bool) string {
+	switch {
+	case c.where.kind == onHost:
+		return "agent"
+	case !own:
+		return "docker run --rm IMAGE"
+	case c.where.id != "" && os.Getpid() != 1: // doctor is beside the agent
+		return "docker exec " + c.where.id[:12] + " /agent"
+	}
+	return "docker exec CONTAINER /agent"
+}
+
 // mendAddress proposes another address, one that answers if there is one.
-func (c *checks) mendAddress(ctx context.Context, f *shipper.Finding) (m mend) {
-	hosts := strings.Split(c.o.ESHost, ",")
+func (c *checks) mendAddress(ctx context.Context, f *shipper.Finding) mend {
 	better := c.findElasticsearch(ctx, f.Address)
 	if better == "" {
 		better = someHost
 	}
+	return c.instead(f.Address, better)
+}
+
+// instead has another address be in the place of one of those that the options name.
+func (c *checks) instead(address, better string) (m mend) {
+	hosts := strings.Split(c.o.ESHost, ",")
 	for i, host := range hosts {
-		if strings.HasSuffix(strings.TrimRight(redact(host), "/"), strings.TrimPrefix(f.Address, "http://")) {
+		if strings.HasSuffix(strings.TrimRight(redact(host), "/"), strings.TrimPrefix(address, "http://")) {
 			hosts[i] = better
 		} else {
 			hosts[i] = mask(host) // no password on a screen
@@ -114,8 +298,9 @@ func (c *checks) mendAddress(ctx context.Context, f *shipper.Finding) (m mend) {
 }
 
 // findElasticsearch looks for one near an address where none answers as it should, with the
-// other scheme and at the usual port; "" if there is none. Nothing secret is sent.
-func (c *checks) findElasticsearch(ctx context.Context, address string) string {
+// other scheme and at the usual port; "" if there is none. A server whose certificate isn't
+// trusted yet will do. Nothing secret is sent.
+func (c *checks) findElasticsearch(ctx context.Context, address string) (untrusted string) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return ""
@@ -125,13 +310,26 @@ func (c *checks) findElasticsearch(ctx context.Context, address string) string {
 		if candidate == strings.TrimRight(address, "/") {
 			continue
 		}
-		o := shipper.Options{Addresses: []string{candidate}, CAFile: c.o.ESCAFile, NoProductCheck: !c.o.ESProductCheck}
-		r := shipper.RunOutputTest(ctx, o, shipper.OutputTest{For: shipper.ForAgent})
-		if slices.ContainsFunc(r.Findings, func(f shipper.Finding) bool { return f.Check == "answer" && f.Status != shipper.Fault }) {
+		r := c.try(ctx, candidate)
+		if answered(r) {
 			return candidate
 		}
+		if slices.ContainsFunc(r.Findings, func(f shipper.Finding) bool { return f.Check == "TLS" && f.Remedy.Kind != 0 }) {
+			untrusted = cmp.Or(untrusted, candidate)
+		}
 	}
-	return ""
+	return untrusted
+}
+
+// try asks what answers at an address, of nothing but who it is.
+func (c *checks) try(ctx context.Context, address string) *shipper.OutputReport {
+	o := shipper.Options{Addresses: []string{address}, CAFile: c.o.ESCAFile, NoProductCheck: !c.o.ESProductCheck}
+	return shipper.RunOutputTest(ctx, o, shipper.OutputTest{For: shipper.ForAgent})
+}
+
+// answered tells that an Elasticsearch did.
+func answered(r *shipper.OutputReport) bool {
+	return slices.ContainsFunc(r.Findings, func(f shipper.Finding) bool { return f.Check == "answer" && f.Status != shipper.Fault })
 }
 
 // mendCredentials proposes credentials where there are none, and else to put right what
@@ -146,36 +344,44 @@ func (c *checks) mendCredentials() mend {
 			onHost:   "-es-user=USER -es-password-file=" + path,
 		}
 		if c.where.kind == inService {
-			m.secret = filepath.Base(file)
+			m.secrets = []swarmSecret{makeSecret(filepath.Base(file), "PASSWORD")}
 		} else {
 			m.mounts = []bind{{source: path, target: file}}
 		}
 		return m
 	}
-	file, content := o.ESPasswordFile, "PASSWORD"
+	name, file, content := "es-password-file", o.ESPasswordFile, "PASSWORD"
 	if o.ESAPIKeyFile != "" {
-		file, content = o.ESAPIKeyFile, "ID:KEY"
+		name, file, content = "es-api-key-file", o.ESAPIKeyFile, "ID:KEY"
 	}
 	source, known := c.where.source(file)
 	if c.where.kind == onHost {
 		source, known = file, true
 	}
-	if !known {
-		return mend{} // a Swarm secret can't be changed, only replaced by another one
+	switch {
+	case known:
+		return mend{at: onNode, elsewhere: fmt.Sprintf("printf %%s %s > %s", content, shellWord(source))}
+	case c.where.kind == inService: // a Swarm secret can't be changed, only replaced by another one
+		other := otherName(filepath.Base(file))
+		return mend{settings: []option{{name, "/run/secrets/" + other}}, secrets: []swarmSecret{makeSecret(other, content)}}
 	}
-	return mend{at: onNode, elsewhere: fmt.Sprintf("printf %%s %s > %s", content, shellWord(source))}
+	return mend{mounts: []bind{{source: path, target: file}}}
+}
+
+// makeSecret is a secret of a Swarm with what only a person knows.
+func makeSecret(name, content string) swarmSecret {
+	return swarmSecret{name, fmt.Sprintf("printf %%s %s | docker secret create %s -", content, name)}
 }
 
 // ofClock compares this machine's clock with Elasticsearch's, if that is where documents go,
 // or asks the kernel whether somebody keeps it right.
 func (c *checks) ofClock(ctx context.Context) finding {
 	f := finding{Check: "clock", Status: shipper.OK}
-	ntp := mend{at: onNode, elsewhere: "timedatectl set-ntp true"}
 	if c.o.StorageDriver == "elasticsearch" {
 		if ahead, slack, ok := shipper.ServerClock(ctx, c.o.shipper(zap.NewNop())); ok {
 			f.Status, f.Text = judgeClock(-ahead, slack, c.o.ShipInterval)
 			if f.Status != shipper.OK {
-				f.mend = ntp
+				f.mend = keepClock
 			}
 			return f
 		}
@@ -185,7 +391,7 @@ func (c *checks) ofClock(ctx context.Context) finding {
 	case err != nil:
 		f.Text = "Nobody tells whether the clock is right."
 	case state == unix.TIME_ERROR:
-		f.Status, f.mend = shipper.Degraded, ntp
+		f.Status, f.mend = shipper.Degraded, keepClock
 		f.Text = "The kernel says that nothing keeps the clock right (NTP), and no Elasticsearch tells the time: samples may have other slots than other nodes'."
 	default:
 		f.Text = "The kernel says that the clock is kept right (NTP)."

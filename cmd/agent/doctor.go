@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/swarmgauge/swarmgauge/metric"
 	"github.com/swarmgauge/swarmgauge/proc"
 	"github.com/swarmgauge/swarmgauge/shipper"
 )
@@ -28,6 +29,8 @@ type report struct {
 	Faults   int       `json:"faults"`
 	Degraded int       `json:"degraded"`
 	Findings []finding `json:"findings"`
+	// Peers are the agents of other nodes, as far as the user of Elasticsearch may see them.
+	Peers []peer `json:"peers,omitempty"`
 	// Together mends all faults of the agent's container at once, nil if there are fewer
 	// than two lines for that.
 	Together *mendLine `json:"together,omitempty"`
@@ -108,6 +111,15 @@ func (o *options) diagnose(ctx context.Context) *report {
 		delivery = append(delivery, c.ofClock(ctx))
 	}
 	r.add(delivery...)
+	if c.answers {
+		own := &metric.Node{Name: o.nodeName(), SwarmID: o.NodeID}
+		if err == nil {
+			own = g.node
+		}
+		f, peers := c.ofPeers(ctx, own, c.swarmNodes(ctx))
+		r.Peers = peers
+		r.add(f)
+	}
 	r.add(c.ofKibana(ctx))
 	r.add(c.optional(ctx)...)
 	if err == nil {

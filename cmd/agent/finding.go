@@ -30,7 +30,7 @@ type mend struct {
 	mounts       []bind
 	settings     []option
 	capabilities []string
-	secret       string // a Swarm secret
+	secrets      []swarmSecret
 	hostname     string // in a stack's words
 	user         string
 	memory       string // as Docker writes it: "128M"
@@ -62,6 +62,9 @@ func (b bind) String() string {
 	return text
 }
 
+// swarmSecret is a secret of a Swarm, and the command that makes it; "" where it is there.
+type swarmSecret struct{ name, make string }
+
 // option is the value of one of the agent's options.
 type option struct{ name, value string }
 
@@ -74,6 +77,8 @@ const (
 	inCommandLine   mendPlace = "agent"
 	onNode          mendPlace = "on the node"
 	onElasticsearch mendPlace = "on Elasticsearch"
+	onManager       mendPlace = "on a manager"
+	onThoseNodes    mendPlace = "on those nodes"
 )
 
 // mendLine is a mend in the words of a place.
@@ -87,8 +92,8 @@ func (m *mendLine) String() string { return string(m.At) + ": " + m.Line }
 
 // empty tells that there is nothing to be done.
 func (m *mend) empty() bool {
-	return len(m.mounts)+len(m.settings)+len(m.capabilities)+m.descriptors == 0 &&
-		m.user+m.memory+m.hostname+m.secret+m.onHost+m.elsewhere == ""
+	return len(m.mounts)+len(m.settings)+len(m.capabilities)+len(m.secrets)+m.descriptors == 0 &&
+		m.user+m.memory+m.hostname+m.onHost+m.elsewhere == ""
 }
 
 // line writes the mend for the place, nil if there is nothing that mends there.
@@ -125,8 +130,9 @@ func (m *mend) add(o *mend) {
 	m.mounts = appendNew(m.mounts, o.mounts)
 	m.settings = appendNew(m.settings, o.settings)
 	m.capabilities = appendNew(m.capabilities, o.capabilities)
+	m.secrets = appendNew(m.secrets, o.secrets)
 	m.descriptors = max(m.descriptors, o.descriptors)
-	for to, from := range map[*string]string{&m.user: o.user, &m.memory: o.memory, &m.hostname: o.hostname, &m.secret: o.secret} {
+	for to, from := range map[*string]string{&m.user: o.user, &m.memory: o.memory, &m.hostname: o.hostname} {
 		if from != "" {
 			*to = from
 		}
@@ -142,7 +148,8 @@ func appendNew[T comparable](list, more []T) []T {
 	return list
 }
 
-// yaml writes an override file of the stack, in one line.
+// yaml writes an override file of the stack, in one line. What has to be done before is a
+// comment.
 func (m *mend) yaml(service string) string {
 	var keys []string
 	add := func(format string, values ...any) { keys = append(keys, fmt.Sprintf(format, values...)) }
@@ -169,8 +176,16 @@ func (m *mend) yaml(service string) string {
 	if m.descriptors > 0 {
 		add("ulimits: {nofile: {soft: %[1]d, hard: %[1]d}}", m.descriptors)
 	}
-	if m.secret != "" {
-		add("secrets: [%s]", m.secret)
+	var names, external, first []string
+	for _, s := range m.secrets {
+		names = append(names, s.name)
+		external = append(external, s.name+": {external: true}")
+		if s.make != "" {
+			first = append(first, s.make)
+		}
+	}
+	if len(names) > 0 {
+		add("secrets: [%s]", strings.Join(names, ", "))
 	}
 	if m.memory != "" {
 		add("deploy: {resources: {limits: {memory: %s}}}", m.memory)
@@ -179,8 +194,8 @@ func (m *mend) yaml(service string) string {
 		return ""
 	}
 	text := fmt.Sprintf("services: {%s: {%s}}", service, strings.Join(keys, ", "))
-	if m.secret != "" {
-		text += fmt.Sprintf(", secrets: {%s: {external: true}}", m.secret)
+	if len(names) > 0 {
+		text += fmt.Sprintf(", secrets: {%s}", strings.Join(external, ", "))
 	}
 	var volumes []string
 	for _, b := range m.mounts {
@@ -191,7 +206,11 @@ func (m *mend) yaml(service string) string {
 	if len(volumes) > 0 {
 		text += fmt.Sprintf(", volumes: {%s}", strings.Join(volumes, ", "))
 	}
-	return `{version: "3.8", ` + text + "}"
+	text = `{version: "3.8", ` + text + "}"
+	if len(first) > 0 {
+		text += " # first, on a manager: " + strings.Join(first, " && ")
+	}
+	return text
 }
 
 func quoted[T fmt.Stringer](list []T) string {

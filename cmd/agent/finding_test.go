@@ -40,9 +40,12 @@ func TestMendLines(t *testing.T) {
 	f(mend{mounts: []bind{{source: "spool", target: "/s", writable: true}}, user: "0", memory: "128M", descriptors: 2048, hostname: "{{.Node.Hostname}}"},
 		`stack file: {version: "3.8", services: {gauge: {hostname: "{{.Node.Hostname}}", volumes: ["spool:/s"], user: "0", ulimits: {nofile: {soft: 2048, hard: 2048}}, deploy: {resources: {limits: {memory: 128M}}}}}, volumes: {spool: {}}}`,
 		`docker run: --hostname "$(hostname)" -v spool:/s --user 0 --ulimit nofile=2048:2048 --memory 128M`, "")
-	f(mend{settings: []option{{"es-user", "it's $me"}}, secret: "key"},
+	f(mend{settings: []option{{"es-user", "it's $me"}}, secrets: []swarmSecret{{name: "key"}}},
 		`stack file: {version: "3.8", services: {gauge: {environment: {SWARMGAUGE_ES_USER: "it's $$me"}, secrets: [key]}}, secrets: {key: {external: true}}}`,
 		`docker run: -e 'SWARMGAUGE_ES_USER=it'\''s $me'`, `agent: '-es-user=it'\''s $me'`)
+	f(mend{settings: []option{{"es-ca-file", "/run/secrets/ca"}}, secrets: []swarmSecret{{"ca", "docker secret create ca CA"}, {"key", "docker secret create key KEY"}}},
+		`stack file: {version: "3.8", services: {gauge: {environment: {SWARMGAUGE_ES_CA_FILE: "/run/secrets/ca"}, secrets: [ca, key]}}, secrets: {ca: {external: true}, key: {external: true}}} # first, on a manager: docker secret create ca CA && docker secret create key KEY`,
+		"docker run: -e SWARMGAUGE_ES_CA_FILE=/run/secrets/ca", "agent: -es-ca-file=/run/secrets/ca")
 	f(mend{elsewhere: "chown 0 /s", at: onNode}, "on the node: chown 0 /s", "on the node: chown 0 /s", "on the node: chown 0 /s")
 
 	together := mountAt("proc-root", "/proc", "/proc", "/proc")
@@ -73,9 +76,10 @@ func TestPlaceByMounts(t *testing.T) {
 	p := placeOf([]*mountinfo.Info{
 		{Root: "/srv/spool", Mountpoint: "/bound"}, {Root: "/volumes/gauge_spool/_data", Mountpoint: "/apart"},
 		{Root: "/var/lib/docker/volumes/gauge_spool/_data", Mountpoint: "/volume"}, {Root: "/", Mountpoint: "/disk"},
+		{Root: "/0mm4qz1c6x2q0e1h6m2vnkq0f", Mountpoint: "/run/secrets/password", FSType: "tmpfs"},
 	})
 	for path, want := range map[string]string{
-		"/bound": "/srv/spool", "/apart": "/var/lib/docker/volumes/gauge_spool/_data", "/volume": "/var/lib/docker/volumes/gauge_spool/_data", "/disk": "", "/none": "",
+		"/bound": "/srv/spool", "/apart": "/var/lib/docker/volumes/gauge_spool/_data", "/volume": "/var/lib/docker/volumes/gauge_spool/_data", "/disk": "", "/none": "", "/run/secrets/password": "",
 	} {
 		if source, ok := p.source(path); source != want || ok != (want != "") {
 			t.Errorf("%s comes from %q, %v", path, source, ok)

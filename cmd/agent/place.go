@@ -19,6 +19,8 @@ type place struct {
 	kind placeKind
 	// service is the key of the agent's service in the stack or compose file.
 	service string
+	// fullName is that of the service in the Swarm, "" where it isn't known.
+	fullName string
 	// id is that of the agent's own container, "" if there is none or it isn't known.
 	id string
 	// dataRoot is the data root of the engine that runs the container, as the mounts tell;
@@ -58,6 +60,9 @@ var engineMount = regexp.MustCompile(`^(.*)/(?:containers|overlay-containers)/([
 // volumeMount is where the driver "local" has its volumes.
 var volumeMount = regexp.MustCompile(`^(.*)/volumes/[^/]+/_data(?:/|$)`)
 
+// secretMount is a Swarm secret, by its id, in the memory where the engine has them.
+var secretMount = regexp.MustCompile(`^/[0-9a-z]{25}$`)
+
 // findPlace finds out where the agent runs. Its own /proc tells, whatever is mounted
 // elsewhere.
 func findPlace(ctx context.Context, o *options, engine *docker.Engine) *place {
@@ -82,6 +87,9 @@ func findPlace(ctx context.Context, o *options, engine *docker.Engine) *place {
 func placeOf(mounts []*mountinfo.Info) *place {
 	p := &place{service: "agent", sources: map[string]string{}}
 	for _, m := range mounts {
+		if (m.FSType == "tmpfs" || m.FSType == "ramfs") && secretMount.MatchString(m.Root) {
+			continue // a Swarm secret, which is no file of the node's
+		}
 		p.sources[m.Mountpoint] = m.Root
 		found := engineMount.FindStringSubmatch(m.Root)
 		if found == nil || !strings.HasPrefix(m.Mountpoint, "/etc/") {
@@ -109,7 +117,7 @@ func (p *place) know(ctx context.Context, o *options, engine *docker.Engine) {
 	}
 	key := cmp.Or(c.Label("com.docker.compose.service"), strings.TrimPrefix(c.Swarm.ServiceName, c.Swarm.Stack+"_"))
 	if key != "" {
-		p.kind, p.service = inService, key
+		p.kind, p.service, p.fullName = inService, key, c.Swarm.ServiceName
 	}
 }
 

@@ -160,6 +160,8 @@ func mark(s shipper.Status) string {
 		return "✓"
 	case shipper.Unused:
 		return "·"
+	case shipper.Unknown:
+		return "?"
 	case shipper.Degraded:
 		return "!"
 	}
