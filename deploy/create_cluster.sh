@@ -437,8 +437,24 @@ make_nodes() {
 
 swarm_of() { in_node "$1" docker info --format '{{.Swarm.LocalNodeState}}'; }
 
+# heard_of tells whether the manager hears of node $1, which takes itself for a member.
+heard_of() {
+	id=$(in_node "$1" docker info --format '{{.Swarm.NodeID}}')
+	[ "$(in_node 1 docker node inspect --format '{{.Status.State}}' "$id" 2>/dev/null)" = ready ]
+}
+
 join_worker() {
-	[ "$(swarm_of "$1")" != active ] || return 0
+	if [ "$(swarm_of "$1")" = active ]; then
+		# One that was stopped hard may take itself for a member for minutes without the
+		# manager ever hearing of it: then it joins anew.
+		tries=0
+		until heard_of "$1"; do
+			tries=$((tries + 1))
+			[ "$tries" -lt 30 ] || break
+			sleep 1
+		done
+		[ "$tries" -ge 30 ] || return 0
+	fi
 	# A node of that name that isn't there any more.
 	for gone in $(in_node 1 docker node ls --filter "name=node$1" --format '{{.ID}} {{.Status}}' | sed -n 's/ Down$//p'); do
 		in_node 1 docker node rm --force "$gone" >/dev/null
