@@ -56,6 +56,7 @@ func TestS07Damage(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	row.Goal("none takes over a second", d.slowest <= time.Second)
 	row.Result("%d damages of %d files, and %d of their names, in %v: each cost its own batch at most (%d times none, the content being whole), each loss was found and counted, with the exact number; the slowest took %v. A damaged gap document of this run was stored again each time (%d); one of an earlier run is lost (%d), told by the log alone. A batch with a damaged name was delivered all the same (%d), counted as damaged with the number in its name (%d), or left alone as an alien entry (%d)",
 		d.cases, len(d.files), d.names, time.Since(start).Round(time.Second/10), d.whole, d.slowest.Round(time.Millisecond),
 		d.gapsRestored, d.gapsLost, d.namesDelivered, d.namesDamaged, d.namesAlien)
