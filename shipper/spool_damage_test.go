@@ -57,7 +57,7 @@ func TestS07Damage(t *testing.T) {
 		return
 	}
 	row.Goal("none takes over a second", d.slowest <= time.Second)
-	row.Result("%d damages of %d files, and %d of their names, in %v: each cost its own batch at most (%d times none, the content being whole), each loss was found and counted, with the exact number; the slowest took %v. A damaged gap document of this run was stored again each time (%d); one of an earlier run is lost (%d), told by the log alone. A batch with a damaged name was delivered all the same (%d), counted as damaged with the number in its name (%d), or left alone as an alien entry (%d)",
+	row.Result("%d damages of %d files, and %d of their names, in %v: each cost its own batch at most (%d times none, the content being whole), each loss was found and counted, with the exact number; the slowest took %v. A damaged gap document of this run was stored again each time (%d); one of an earlier run is lost (%d), and told of by another each time. A batch with a damaged name was delivered all the same (%d), counted as damaged with the number in its name (%d), or left alone as an alien entry (%d)",
 		d.cases, len(d.files), d.names, time.Since(start).Round(time.Second/10), d.whole, d.slowest.Round(time.Millisecond),
 		d.gapsRestored, d.gapsLost, d.namesDelivered, d.namesDamaged, d.namesAlien)
 }
@@ -74,6 +74,7 @@ type damagedSpool struct {
 	random  *rand.Rand
 	arrived map[string]int // names of batches whose body has come, and how often
 	told    int            // documents that gaps of damages have told of
+	toldOf  int            // gaps that they have told of
 	strange string         // a body that nobody has sent
 
 	cases, names, whole, gapsRestored, gapsLost int
@@ -140,8 +141,11 @@ func (d *damagedSpool) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if name, known := d.bodies[string(body)]; known {
 		d.arrived[name]++
-	} else if n, err := strconv.Atoi(string(textBetween(body, `"gap.documents":`, ","))); err == nil && bytes.Contains(body, []byte(`"gap.reason":"damaged"`)) {
-		d.told += n
+	} else if bytes.Contains(body, []byte(`"gap.reason":"damaged"`)) {
+		for name, told := range map[string]*int{"documents": &d.told, "gaps": &d.toldOf} {
+			n, _ := strconv.Atoi(string(textBetween(body, `"gap.`+name+`":`, ",")))
+			*told += n
+		}
 	} else {
 		d.strange = string(body)
 	}
@@ -179,9 +183,9 @@ func (d *damagedSpool) damage(how, file string, content []byte) {
 				fail("%s came %d times", name, d.arrived[name])
 			}
 		}
-		lost := n.docs
+		lost, lostGaps := n.docs, n.gaps
 		if d.arrived[file] == 1 {
-			lost = 0
+			lost, lostGaps = 0, 0
 		}
 		switch {
 		case n.docs == 0 && lost == 0 && d.arrived[file] == 0:
@@ -194,8 +198,8 @@ func (d *damagedSpool) damage(how, file string, content []byte) {
 		case lost == 0:
 			d.whole++
 		}
-		if a.lost[lostDamaged] != lost || d.told != lost || d.strange != "" || a.alien != 0 {
-			fail("%d documents lost, %d counted, gaps tell of %d, %d alien entries; arrived: %s", lost, a.lost[lostDamaged], d.told, a.alien, d.strange)
+		if a.lost[lostDamaged] != lost || d.told != lost || d.toldOf != lostGaps || d.strange != "" || a.alien != 0 {
+			fail("%d documents and %d gaps lost, %d counted, gaps tell of %d and %d, %d alien entries; arrived: %s", lost, lostGaps, a.lost[lostDamaged], d.told, d.toldOf, a.alien, d.strange)
 		}
 	}
 }
@@ -239,7 +243,7 @@ func (d *damagedSpool) damageNames(file string) {
 }
 
 func (d *damagedSpool) open(disk *memoryDisk) *spool {
-	d.arrived, d.told, d.strange = map[string]int{}, 0, ""
+	d.arrived, d.told, d.toldOf, d.strange = map[string]int{}, 0, 0, ""
 	s := testSpoolOn(d, disk.calls(), memorySpool, 2, 1<<30)
 	s.deflate = d.deflate
 	d.attempt.spool, d.attempt.counts = s, new(counts)

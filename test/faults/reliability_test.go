@@ -102,7 +102,8 @@ rename), which happens once in a shipping interval; what a kill or a power cut f
 never promised, and without a spool on disk (a disk that fails) that is up to 16 MiB.
 One count is an upper bound: a batch that Elasticsearch has stored, but whose answer was lost, and
 that is then dropped for room or damaged before it could be asked again, is in the index and in a
-gap. No document is ever missing without being told of.
+gap. One count may be missing: that of a gap document whose file was damaged between two runs, of
+which another one tells (` + "`gap.gaps`" + `). No document is ever missing without being told of.
 ` + "`agent audit`" + ` proves or refutes the first sentence from what Elasticsearch holds, see
 [operations](operations.md#proving-that-nothing-is-lost).
 
