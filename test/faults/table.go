@@ -59,7 +59,7 @@ var table = []Row{
 	{"C5", "a dead network file system", "a FUSE file system, in place of NFS, that doesn't answer", "no sweep notices", ""},
 	{"C6", "trees of all kinds", "trees after captured and documented mounts, with captured files", "the documents expected", "Kernels that really have such trees are in virtual machines, in tests of their own: TestUnifiedKernelPackages, TestUnifiedKernelBare and TestUnifiedKernelSystemdDocker"},
 	{"C7", "kernel files that make no sense", "empty, one byte, 64 MiB, random, fields to come, CRLF", "absent and counted, never zero", ""},
-	{"C8", "a clock that jumps", "an hour, a year, 1970, a leap second, suspend: clocks of the test", "_ids unique, one event, no index outside of the years", "TestUnifiedKernelPackages sets the clock of a virtual machine"},
+	{"C8", "a clock that jumps", "an hour, a year, 1970, a leap second, suspend: clocks of the test", "_ids unique, one event, no index outside of the years", "The shipper's test has the names of documents, and records nothing; TestUnifiedKernelPackages sets the clock of a virtual machine"},
 	{"C9", "monstrous labels", "a megabyte, 10,000 of them, bad UTF-8, NUL, line ends, markup", "one valid line a document, the mapping as it was, pages without what the markup would do", ""},
 	{"C10", "engine files that make no sense", "torn, 100 MB, 100,000 deep, FIFO or link instead", "5 ms each, numbers shipped without names", ""},
 	{"C11", "limits of descriptors, threads and memory", "64 files, 16 threads by a cgroup, GOMEMLIMIT of 8 MiB", "less measured, not dead", ""},
