@@ -511,3 +511,82 @@ func FuzzReasonsOf(f *testing.F) {
 		}
 	})
 }
+
+// TestRestoredSpool: an agent finds its spool as it was once, from a backup or a snapshot of
+// the machine, after what was in it has been delivered, or while another one delivers it.
+// Nothing is lost, nothing there twice, and no new document has the _id of another.
+func TestRestoredSpool(t *testing.T) {
+	const batches, docs = 20, 5
+	for _, when := range []string{"after", "while"} {
+		t.Run(when, func(t *testing.T) {
+			es := estest.New()
+			o := testOptions(t, es)
+			plain := o
+			plain.Addresses = nil
+			s, stop := start(t, plain)
+			load := newLoad(docs)
+			for range batches {
+				load.tick(s)
+			}
+			eventually(t, "all is stored", func() bool { return s.Stats().Batches == batches })
+			stop()
+			first := s.Stats()
+			restored := o
+			restored.SpoolDir = filepath.Join(t.TempDir(), "restored")
+			if err := os.CopyFS(restored.SpoolDir, os.DirFS(o.SpoolDir)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(restored.SpoolDir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+
+			all := []Stats{{}, {}}
+			var stops []func()
+			slot := load.slot
+			run := func(i int, o Options) *Shipper {
+				s, stop := start(t, o)
+				load.slot = slot // the clock is where it was, too
+				for range batches {
+					load.tick(s)
+				}
+				stops = append(stops, func() {
+					eventually(t, "everything is settled", func() bool {
+						v := s.Stats()
+						return v.Batches == batches && v.Pending == 0
+					})
+					stop()
+					all[i] = s.Stats()
+				})
+				return s
+			}
+			one := run(0, o)
+			if when == "after" {
+				stops[0]()
+			}
+			two := run(1, restored)
+			stops[1]()
+			if when == "while" {
+				stops[0]()
+			}
+			if one.spool.epoch == two.spool.epoch {
+				t.Errorf("both runs have the epoch %x", one.spool.epoch)
+			}
+			want := first.Sampled
+			again := int64(0)
+			for i, v := range all {
+				want += v.Sampled
+				again += v.DuplicatesExpected
+				if v.Found != first.Sampled || v.Indexed != v.Found+v.Sampled || v.DuplicatesUnexpected+v.Dead != 0 {
+					t.Errorf("run %d: %+v", i+1, v)
+				}
+			}
+			if again != first.Sampled {
+				t.Errorf("%d conflicts, want one for each of the %d documents of the backlog", again, first.Sampled)
+			}
+			complain(t, es)
+			if int64(es.Len()) != want {
+				t.Errorf("%d documents are there, want %d", es.Len(), want)
+			}
+		})
+	}
+}
