@@ -53,13 +53,14 @@ func TestS07Damage(t *testing.T) {
 		}
 		d.damageNames(file)
 	}
+	d.damageKept()
 	if t.Failed() {
 		return
 	}
 	row.Goal("none takes over a second", d.slowest <= time.Second)
-	row.Result("%d damages of %d files, and %d of their names, in %v: each cost its own batch at most (%d times none, the content being whole), each loss was found and counted, with the exact number; the slowest took %v. A damaged gap document of this run was stored again each time (%d); one of an earlier run is lost (%d), and told of by another each time. A batch with a damaged name was delivered all the same (%d), counted as damaged with the number in its name (%d), or left alone as an alien entry (%d)",
+	row.Result("%d damages of %d files, and %d of their names, in %v: each cost its own batch at most (%d times none, the content being whole), each loss was found and counted, with the exact number; the slowest took %v. A damaged gap document of this run was stored again each time (%d); one of an earlier run is lost (%d), and told of by another each time. A batch with a damaged name was delivered all the same (%d), counted as damaged with the number in its name (%d), or left alone as an alien entry (%d). %d damaged names of what is delivered or refused cost nothing that waits",
 		d.cases, len(d.files), d.names, time.Since(start).Round(time.Second/10), d.whole, d.slowest.Round(time.Millisecond),
-		d.gapsRestored, d.gapsLost, d.namesDelivered, d.namesDamaged, d.namesAlien)
+		d.gapsRestored, d.gapsLost, d.namesDelivered, d.namesDamaged, d.namesAlien, d.namesKept)
 }
 
 // damagedSpool is a spool that is damaged, copy by copy.
@@ -79,6 +80,7 @@ type damagedSpool struct {
 
 	cases, names, whole, gapsRestored, gapsLost int
 	namesDelivered, namesDamaged, namesAlien    int
+	namesKept                                   int // of what is delivered or refused
 	slowest                                     time.Duration
 }
 
@@ -237,6 +239,57 @@ func (d *damagedSpool) damageNames(file string) {
 				d.namesAlien++
 			default:
 				d.Errorf("%s called %q: came %d times, %+v", file, name, d.arrived[file], a)
+			}
+		}
+	}
+}
+
+// damageKept changes, character by character, the names of a batch that was delivered and of
+// refused documents: nothing that waits is lost by it, or comes twice.
+func (d *damagedSpool) damageKept() {
+	base := d.disk.crash(d.random, 100)
+	s := d.open(base)
+	s.replay = defaultReplay
+	e, ok := s.take(newestFirst, func(*batchName) bool { return true })
+	if !ok {
+		d.Fatal("nothing to be sent")
+	}
+	s.acknowledge(&e)
+	refused := batchName{seq: s.nextSeq(), slot: e.slot, docs: 1}
+	if _, err := s.dead.publish(".1", refused.String(), letter([]byte("x"), "no", nil)); err != nil || len(s.acked) != 1 {
+		d.Fatal(s.acked, err)
+	}
+	acked := s.acked[0].String()
+	s.close()
+	for dir, name := range map[string]string{ackedDir: acked, deadDir: refused.String()} {
+		for at := range len(name) {
+			for _, c := range []byte("0f-/\xff") {
+				changed := name[:at] + string([]byte{c}) + name[at+1:]
+				if c == '/' { // stands for nothing
+					changed = name[:at] + name[at+1:]
+				}
+				if changed == name {
+					continue
+				}
+				d.namesKept++
+				disk := base.crash(d.random, 100)
+				at := path.Join(memorySpool, dir)
+				if err := disk.fs.Rename(path.Join(at, name), path.Join(at, changed)); err != nil {
+					d.Fatal(err)
+				}
+				a := d.drain(d.open(disk))
+				for file := range d.files {
+					want := 1
+					if file == e.String() {
+						want = 0
+					}
+					if d.arrived[file] != want {
+						d.Errorf("%s/%s called %q: %s came %d times, want %d", dir, name, changed, file, d.arrived[file], want)
+					}
+				}
+				if a.lost != [documentLosses]int{} || a.alien+a.buried != 0 || d.told+d.toldOf != 0 || d.strange != "" {
+					d.Errorf("%s/%s called %q: %+v, gaps tell of %d and %d; arrived: %s", dir, name, changed, a, d.told, d.toldOf, d.strange)
+				}
 			}
 		}
 	}
