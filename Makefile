@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
 GO ?= $(shell .ci/go)
 LAB = $(GO) run ./test/lab/cmd/lab
 
-.PHONY: build demo demo-host demo-down test unit faults soak bench lint fuzz generate pictures
+.PHONY: build demo demo-host demo-down test unit race faults soak bench lint fuzz generate pictures
 
 # The agent, static, in bin/.
 build:
@@ -45,6 +45,11 @@ test: lint
 # The tests that need no engine, no Elasticsearch and no virtual machine: about a minute.
 unit:
 	$(GO) test -short ./...
+
+# The packages with goroutines, by the race detector, which takes cgo and a compiler of C:
+# some minutes. Tests of what a thing costs are left out.
+race:
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m -skip 'Cheap$$' ./hang ./docker ./collector ./shipper ./web
 
 # The full form of every row of the catalogue of faults, one after the other: most of a day.
 # What they find is recorded, and stands in docs/reliability.md. A row that fails doesn't

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,20 +122,20 @@ func TestSwarmAskedInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		changes := make(chan struct{})
-		asked := 0
+		var asked atomic.Int64
 		var state *metric.SwarmState
 		b := newBackground(Options{Window: time.Second, SwarmChanges: changes, Swarm: func(context.Context) (*metric.SwarmState, []metric.Event) {
-			asked++
+			asked.Add(1)
 			return state, nil
 		}})
 		var running sync.WaitGroup
 		running.Go(func() { b.watchSwarm(ctx) })
-		within := func(d time.Duration, least, most int) {
+		within := func(d time.Duration, least, most int64) {
 			t.Helper()
-			before := asked
+			before := asked.Load()
 			time.Sleep(d)
 			synctest.Wait()
-			if n := asked - before; n < least || n > most {
+			if n := asked.Load() - before; n < least || n > most {
 				t.Errorf("asked %d times in %v, want %d to %d", n, d, least, most)
 			}
 		}

@@ -151,6 +151,9 @@ func TestWatchInvalidates(t *testing.T) {
 	w := startWatch(t, n.Engine, time.Now())
 	defer w.end()
 	eventually(t, "somebody listens", func() bool { return fake.listening() == 1 })
+	// What was known before is asked anew once somebody listens; an event comes after that.
+	fake.tell(message(n.known(path, "web").ID, "pause", time.Now().UnixNano(), map[string]string{"name": "web", "image": "x"}))
+	w.next()
 	before := n.known(path, "web")
 	asked := fake.count("inspect")
 	at := time.Now().UnixNano()

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -246,6 +247,22 @@ func TestScheduler(t *testing.T) {
 	f("none", "none")
 	f("", "none")
 	f("cfq [deadline", "deadline")
+}
+
+func FuzzInterfaceNames(f *testing.F) {
+	f.Add(fixture(f, v1Machine+"/1/net/dev"))
+	f.Add([]byte("Inter-|   Receive\n face |bytes\n  eth0: 1 2\nlo:\n:1\n a b : 3"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		names := interfaceNames(text)
+		if !slices.IsSorted(names) || len(names) > bytes.Count(text, []byte(":")) {
+			t.Errorf("%q of %q", names, text)
+		}
+		for _, name := range names {
+			if !bytes.Contains(text, []byte(name)) || strings.ContainsAny(name, ":\n") {
+				t.Errorf("%q of %q", name, text)
+			}
+		}
+	})
 }
 
 func FuzzCPUList(f *testing.F) {

@@ -326,6 +326,25 @@ func TestUserNamesStayInRoot(t *testing.T) {
 	}
 }
 
+func FuzzCgroupOf(f *testing.F) {
+	f.Add(fixture(f, v1Machine+"/1/cgroup"))
+	f.Add(fixture(f, v2Machine+"/2417/cgroup"))
+	f.Add([]byte("3:cpu,cpuacct:/docker/a\n0::/u\n1:,cpu,:/b (deleted)\n::\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := cgroupOf(text)
+		if !bytes.Contains(text, []byte(path)) || strings.Contains(path, "\n") {
+			t.Errorf("%q of %q", path, text)
+		}
+		if path == "" {
+			return
+		}
+		// The hierarchy that it is of decides alone.
+		if alone := cgroupOf([]byte("7:cpu:" + path + "\n")); alone != path {
+			t.Errorf("%q is %q alone", path, alone)
+		}
+	})
+}
+
 func FuzzPasswd(f *testing.F) {
 	f.Add("root:x:0:0:root:/root:/bin/bash\n")
 	f.Fuzz(func(t *testing.T, text string) {

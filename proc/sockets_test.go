@@ -504,3 +504,21 @@ func FuzzDiagnosis(f *testing.F) {
 		}
 	})
 }
+
+func FuzzSocketsInUse(f *testing.F) {
+	f.Add(fixture(f, v1Machine+"/28949/net/sockstat"))
+	f.Add(fixture(f, v1Machine+"/28949/net/sockstat6"))
+	f.Add([]byte("TCP: inuse 18446744073709551615 tw 1\nUDP: inuse\nUDP6: 1 2\nTCP6:"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var once, twice inUse
+		once.parse(text)
+		twice.parse(text)
+		twice.parse(text)
+		if twice.tcp != 2*once.tcp || twice.udp != 2*once.udp {
+			t.Errorf("%+v, and both times %+v", once, twice)
+		}
+		if once != (inUse{}) && !bytes.Contains(text, []byte("inuse")) && !bytes.Contains(text, []byte("tw")) {
+			t.Errorf("%+v of %q", once, text)
+		}
+	})
+}

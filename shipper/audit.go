@@ -84,9 +84,10 @@ type AuditedNode struct {
 // auditor gathers what Elasticsearch holds and comes to a verdict. It keeps some 200 bytes
 // for each batch, and nothing of single documents but that they are there.
 type auditor struct {
-	options AuditOptions
-	runs    map[uint64]*auditedRun // by epoch
-	gaps    map[string]auditedGap  // by _id
+	options  AuditOptions
+	runs     map[uint64]*auditedRun // by epoch
+	gaps     map[string]auditedGap  // by _id
+	lostGaps map[string]int64       // gap documents that were lost, by node
 	// ended are the epochs of the runs that said their last words, in the range or later.
 	ended   map[uint64]bool
 	foreign int64
@@ -157,7 +158,7 @@ type hole struct {
 }
 
 func newAuditor(o AuditOptions) *auditor {
-	return &auditor{options: o, runs: map[uint64]*auditedRun{}, gaps: map[string]auditedGap{}, ended: map[uint64]bool{}}
+	return &auditor{options: o, runs: map[uint64]*auditedRun{}, gaps: map[string]auditedGap{}, lostGaps: map[string]int64{}, ended: map[uint64]bool{}}
 }
 
 func (a *auditor) run(epoch uint64) *auditedRun {
@@ -435,6 +436,9 @@ func (a *auditor) judgeNode(name string, runs []*auditedRun, newest manifest) Au
 	covered := cover(holes, gaps, runs, order)
 	for _, amount := range covered {
 		n.InGaps += amount
+	}
+	if lost := a.lostGaps[name]; lost > 0 {
+		n.Reasons = append(n.Reasons, fmt.Sprintf("%d gap documents were damaged before they were delivered: what is missing before their batches (gap.first_batch to gap.last_batch, where there are gap.gaps) may be what they told of.", lost))
 	}
 	a.explain(&n, holes, untold, newest, tell)
 	a.excess(gaps, covered, runs, order, tell)

@@ -82,6 +82,7 @@ type auditHit struct {
 		GapFirst     uint64 `json:"gap.first_batch"`
 		GapLast      uint64 `json:"gap.last_batch"`
 		GapDocuments int64  `json:"gap.documents"`
+		GapGaps      int64  `json:"gap.gaps"`
 		GapReason    string `json:"gap.reason"`
 	} `json:"_source"`
 }
@@ -133,6 +134,7 @@ func (r *auditReader) run(ctx context.Context) (*Audit, error) {
 	}
 	// A gap keeps the time at which it was found first, however much it grows: all of them.
 	err = r.each(ctx, []object{dataset("gap")}, nil, []string{"host.name", "gap.*"}, func(h *auditHit) error {
+		a.lostGaps[h.Source.Node] += h.Source.GapGaps
 		if h.Source.GapDocuments == 0 {
 			return nil // it tells of something else than documents
 		}

@@ -135,10 +135,15 @@ func TestRunAudit(t *testing.T) {
 	shipper, stop := start(t, o)
 	l := newLoad(5)
 	l.node.Name = auditedNode
-	for range 6 {
+	for n := range 6 {
 		l.slot = time.Now().UnixNano() - int64(testInterval)
 		l.tick(shipper)
 		eventually(t, "it is indexed", func() bool { return shipper.Stats().Pending == 0 })
+		if n == 0 { // an earlier run has left a gap whose file is damaged
+			shipper.spool.mu.Lock()
+			shipper.spool.lost[lostDamaged].addGaps(batchName{seq: 1, slot: 1, gaps: 1})
+			shipper.spool.mu.Unlock()
+		}
 	}
 	stop()
 	run := func() (*Audit, error) {
@@ -153,6 +158,9 @@ func TestRunAudit(t *testing.T) {
 	}
 	if len(found.Nodes) != 1 || found.Verdict != Proven || found.Nodes[0].Made < 6*6 || found.Nodes[0].Made != found.Nodes[0].Present {
 		t.Errorf("%+v", found)
+	}
+	if said := strings.Join(found.Nodes[0].Reasons, "\n"); !strings.Contains(said, "1 gap documents were damaged") {
+		t.Errorf("nothing tells of the lost gap: %q", said)
 	}
 
 	// The first document of a container goes.

@@ -195,6 +195,8 @@ type Gap struct {
 	Reason string
 	// Documents counts what was sampled, Sweeps what was missed; one of them is 0.
 	Documents, Sweeps uint64
+	// Gaps counts gap documents that were lost themselves, with what they told of.
+	Gaps uint64
 	// FirstSlot and LastSlot are the ends of the intervals that they belong to, in
 	// nanoseconds since the Unix epoch, as in collector.Sink's Flush.
 	FirstSlot, LastSlot int64
@@ -207,9 +209,16 @@ type Gap struct {
 func (e *Encoder) AppendGap(dst []byte, node *metric.Node, gap *Gap) []byte {
 	dst = e.begin(dst, node, gap.Time, `gap","event.kind":"event"`)
 	dst = appendText(dst, `,"gap.reason":`, gap.Reason)
-	if gap.Sweeps > 0 {
+	switch {
+	case gap.Sweeps > 0:
 		dst = appendKept(dst, `,"gap.sweeps":`, gap.Sweeps)
-	} else {
+	case gap.Gaps > 0:
+		dst = appendKept(dst, `,"gap.gaps":`, gap.Gaps)
+		if gap.Documents == 0 {
+			break // how many they told of is unknown
+		}
+		fallthrough
+	default:
 		dst = appendKept(dst, `,"gap.documents":`, gap.Documents)
 	}
 	dst = append(dst, `,"gap.first_slot":`...)

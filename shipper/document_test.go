@@ -190,6 +190,10 @@ func documents(e *Encoder) map[string][]byte {
 			Time: slotTime, Reason: "budget", Documents: 1234, FirstSlot: slotTime - 20e9, LastSlot: slotTime - 10e9,
 			FirstBatch: 17, LastBatch: 18, Epoch: 0xfeed,
 		}),
+		"lost gap": e.AppendGap(nil, node, &Gap{
+			Time: slotTime, Reason: "damaged", Gaps: 1, FirstSlot: slotTime - 20e9, LastSlot: slotTime - 20e9,
+			FirstBatch: 16, LastBatch: 16, Epoch: 0xfeed,
+		}),
 		"agent": e.AppendAgent(nil, node, documentAgent()),
 		"missed": e.AppendGap(nil, node, missedGap(slotTime, &metric.Missed{
 			Reason: metric.MissedStopped, Sweeps: 600, FirstSlot: slotTime - 600e9, LastSlot: slotTime - 10e9,

@@ -78,7 +78,7 @@ var itemFates = [...]rule{
 	{403, "", hold, "the user may not write to the index: it needs the privileges create_doc and auto_configure on it"},
 	{401, "", hold, "Elasticsearch doesn't accept the credentials: check the user and its password file, or the API key file"},
 	{404, "index_not_found_exception", hold, "the index doesn't exist and may not be created automatically: allow it in action.auto_create_index, or give the user auto_configure"},
-	{404, "", hold, ""},
+	{404, "", hold, "Elasticsearch misses what the index or its template names, as its reason says: make that, or take the name away"},
 	{400, "invalid_alias_name_exception", hold, "an index with the plain name of the prefix is in the way of the alias, probably written by cAdvisor: delete or reindex it, or choose another -storage_driver_es_index"},
 	{400, "index_closed_exception", hold, "the day's index is closed: open it, or delete it"},
 	{400, "invalid_index_name_exception", hold, "-storage_driver_es_index isn't a valid name of an index: lower case, without spaces and \\/*?\"<>|,#:"},
@@ -109,7 +109,7 @@ var requestFates = [...]rule{
 	{415, "", hold, "the server doesn't take gzipped application/x-ndjson: it isn't Elasticsearch 7.17 or newer, or http.compression is off in between"},
 	{400, "", bisect, ""},
 	{3, "", hold, "the address redirects elsewhere: give the final address in -storage_driver_es_host"},
-	{4, "", hold, ""},
+	{4, "", hold, "Elasticsearch or a proxy refuses the request, as its reason says: check -storage_driver_es_host, and what is in between"},
 	{0, "", again, ""},
 }
 
@@ -136,9 +136,9 @@ type transportRule struct {
 // transportFates says what becomes of a request without an answer. Nearly always it is not
 // known whether the server carried it out; what TLS refuses waits for an operator.
 var transportFates = [...]transportRule{
-	{"something else than Elasticsearch answers (no `X-Elastic-Product`)", is(errProduct), hold, ""},
-	{"a web page with status 200", is(errPage), hold, ""},
-	{"the file of a password, API key or CA can't be read", is(secret.ErrUnreadable), hold, ""},
+	{"something else than Elasticsearch answers (no `X-Elastic-Product`)", is(errProduct), hold, "check -storage_driver_es_host; for OpenSearch, or behind a proxy that removes the header, set -es-product-check=false"},
+	{"a web page with status 200", is(errPage), hold, "check host, port and path of -storage_driver_es_host"},
+	{"the file of a password, API key or CA can't be read", is(secret.ErrUnreadable), hold, "the file has to be there, with content of its kind, and readable for the agent's user"},
 	{"the certificate's authority is unknown", as[x509.UnknownAuthorityError], hold, "the certificate of Elasticsearch is signed by an authority that isn't trusted here: give its CA file"},
 	{"the certificate is for another name", as[x509.HostnameError], hold, "the certificate of Elasticsearch is for another host name: use the name that stands in it"},
 	{"the certificate has expired, or isn't valid yet", as[x509.CertificateInvalidError], hold, "the certificate of Elasticsearch isn't valid now: renew it, or check both clocks"},
@@ -212,6 +212,12 @@ const (
 // rather than cut down to the items that are left: what is stored by then answers 409,
 // which costs the server a lookup and us nothing; a batch that shrinks would have to be
 // rewritten on disk, durably, for each answer.
+//
+// A reason that comes in one batch after the other, in a tenth of each at most, is no fault
+// of the configuration here: it is a container whose documents the mapping doesn't take, as
+// long as it runs, and to hold all others for its sake would be the greater loss. They are
+// buried with their reason, told in a gap, and can be sent once more when the mapping is
+// mended (D13).
 //
 // healthy tells that many other batches were delivered since this one was first refused.
 func judge(problems []problem, docs int, healthy bool) (fate, *problem) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,20 @@ func fatesMarkdown() []byte {
 // cell makes the text fit into a cell of a table.
 func cell(text string) string {
 	return strings.NewReplacer("|", "\\|", "<", "&lt;", "*", "\\*").Replace(text)
+}
+
+// TestHoldsHaveAdvice: who has to mend something is told what.
+func TestHoldsHaveAdvice(t *testing.T) {
+	for _, r := range slices.Concat(itemFates[:], requestFates[:]) {
+		if r.fate == hold && r.advice == "" {
+			t.Errorf("%d %s is held, and nothing says what mends it", r.status, r.kind)
+		}
+	}
+	for i := range transportFates {
+		if r := &transportFates[i]; r.fate == hold && r.advice == "" {
+			t.Errorf("%s: it is held, and nothing says what mends it", r.what)
+		}
+	}
 }
 
 // TestFatesInOperations: the tables that decide are those that operators read.

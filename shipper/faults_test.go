@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -281,6 +282,9 @@ func TestD05Outage(t *testing.T) {
 	if visible > 15*time.Second || late > 15*time.Second || grown > 40<<10 || rate < 5*outageDocs {
 		t.Errorf("visible after %v and %v, memory grown by %d KiB, %.0f documents a second", visible, late, grown, rate)
 	}
+	row.Goal("8 MiB more memory at most", grown <= 8<<10)
+	row.Goal("drained 20 times as fast as it came", rate >= 20*outageDocs)
+	row.Goal("new documents visible within 5 s", max(visible, late) <= 5*time.Second)
 	row.Result("%.1f h, %d documents: 0 lost, 0 twice; %.1f MiB more memory than the %.1f of a burst; drained at %.0f documents a second, %.0f times as fast as they came; the newest visible %.1f s after the return, new ones meanwhile within %.1f s; %d bytes a document on disk, of two numbers each",
 		float64(intervals)/3600, last.Stats.Sampled, float64(grown)/1024, float64(before)/1024, rate, rate/outageDocs, visible.Seconds(), late.Seconds(), full.Stats.SpoolBytes/max(1, full.Stats.Pending))
 }
@@ -478,6 +482,7 @@ type swallowed struct {
 	Stuck     int           // connections at once
 	Recovery  time.Duration // until everything is delivered
 	LongestMS float64       // of the loop's part, in ms
+	Most99MS  float64       // … of 99 in 100
 	Stats     Stats
 }
 
@@ -485,10 +490,11 @@ type swallowed struct {
 // and waits until all is delivered. stuck tells how many connections there are.
 func swallow(s *Shipper, interval, long time.Duration, breaks, mends func(), stuck func() int) (r swallowed) {
 	load := newLoad(50)
+	var parts []float64
 	tick := func() {
 		begin := time.Now()
 		load.tick(s)
-		r.LongestMS = max(r.LongestMS, time.Since(begin).Seconds()*1e3)
+		parts = append(parts, time.Since(begin).Seconds()*1e3)
 	}
 	await := func() {
 		for s.Stats().Pending > 0 {
@@ -507,6 +513,8 @@ func swallow(s *Shipper, interval, long time.Duration, breaks, mends func(), stu
 	begin := time.Now()
 	await()
 	r.Recovery, r.Stats = time.Since(begin), s.Stats()
+	slices.Sort(parts)
+	r.LongestMS, r.Most99MS = parts[len(parts)-1], parts[(len(parts)*99+99)/100-1]
 	return r
 }
 
@@ -582,8 +590,9 @@ func TestD09Blackhole(t *testing.T) {
 		if r.LongestMS > 500 {
 			t.Errorf("the loop's part took %.1f ms", r.LongestMS)
 		}
-		return fmt.Sprintf("%d connections hang at most, all %d documents delivered within %.1f s, Put and Flush of 50 documents took %.1f ms at most",
-			r.Stuck, r.Stats.Indexed, r.Recovery.Seconds(), r.LongestMS)
+		row.Goal("99 of 100 sweeps begin within 20 ms", r.Most99MS <= 20)
+		return fmt.Sprintf("%d connections hang at most, all %d documents delivered within %.1f s, Put and Flush of 50 documents took %.1f ms at most, 99 of 100 %.1f",
+			r.Stuck, r.Stats.Indexed, r.Recovery.Seconds(), r.LongestMS, r.Most99MS)
 	}
 	var silent, stopped, dropped string
 	t.Run("silent", func(t *testing.T) {
@@ -616,7 +625,7 @@ func TestD09Blackhole(t *testing.T) {
 			for range 20 {
 				x := swallow(s, testInterval, time.Minute+rand.N(2*time.Minute), func() { swallows.Store(true) },
 					func() { swallows.Store(false) }, func() int { return int(stuck.Load()) })
-				x.Recovery, x.Stuck = max(r.Recovery, x.Recovery), max(r.Stuck, x.Stuck)
+				x.Recovery, x.Stuck, x.Most99MS = max(r.Recovery, x.Recovery), max(r.Stuck, x.Stuck), max(r.Most99MS, x.Most99MS)
 				r = x
 			}
 			s.Close()
@@ -787,8 +796,8 @@ func TestD12PartialFailures(t *testing.T) {
 		batches = 1000
 	}
 	es := estest.New()
-	fails := make(map[string]int) // by _id, how often yet; under the server's lock
-	stored := make(map[string]int)
+	fails := make(map[string]int)  // by _id, how often yet; under the server's lock
+	stored := make(map[string]int) // by _id, how often it came and wasn't refused
 	r := rand.New(rand.NewPCG(12, 12))
 	passing := []estest.Refusal{
 		{Status: 429, Type: "es_rejected_execution_exception"}, {Status: 429, Type: "circuit_breaking_exception"},
@@ -826,6 +835,20 @@ func TestD12PartialFailures(t *testing.T) {
 	}
 	if w.twice || most > 5 {
 		t.Errorf("a batch took %d rounds; two at once: %v", most, w.twice)
+	}
+	// A batch comes as a whole until all of it is stored. What is stored already counts as
+	// that, once, when the last of it is.
+	again := int64(0)
+	for id, n := range stored {
+		if n > 1 {
+			again++
+		}
+		if n < 1 || n > most {
+			t.Errorf("document %s was accepted %d times in %d rounds", id, n, most)
+		}
+	}
+	if n := int64(len(stored)); n != v.Indexed+v.GapsIndexed || again != v.DuplicatesExpected || v.DuplicatesUnexpected+v.Dead != 0 {
+		t.Errorf("%d documents were accepted, %d of them in several rounds: %+v", n, again, v)
 	}
 	row.Result("%d batches of %d documents, a third of which fails one to three times: each is there once, all in %d rounds at most, 0 buried", batches, docs, most)
 }
@@ -1011,6 +1034,7 @@ func TestD18Names(t *testing.T) {
 	if max(worst[0], worst[1]) > 15*time.Second {
 		t.Errorf("delivered after %v", worst)
 	}
+	row.Goal("delivering 10 s after it is mended", max(worst[0], worst[1]) <= 10*time.Second)
 	row.Result("delivered %.1f s after a name was there at last, %.1f s after it was of another address (the agent's own waits, a name server of the test behind its resolver)", worst[0].Seconds(), worst[1].Seconds())
 }
 
@@ -1117,6 +1141,7 @@ func TestD19BadLine(t *testing.T) {
 	if rate < docs {
 		t.Errorf("%.0f documents a second while %d come: %+v", rate, docs, v)
 	}
+	row.Goal("twice the rate of the documents at least", rate >= 2*docs)
 	row.Result("%s: %.0f documents a second of %d that come in one, %d requests of which %d came to nothing; the newest that is there is %.1f s old at most; 0 of %d lost, 0 twice. The stand-in for netem, which this kernel may not have",
 		how, rate, docs, v.Requests, v.Retried, late.Seconds(), v.Sampled)
 }

@@ -262,6 +262,7 @@ var identityFields = [...]Field{
 
 	{Name: "gap.reason", Type: Keyword, Help: "Why documents were lost (budget, memory, behind, damaged, refused), or sweeps missed (stopped, overrun, suspended)."},
 	{Name: "gap.documents", Type: Long, Unit: "count", Help: "Documents that were lost."},
+	{Name: "gap.gaps", Type: Long, Unit: "count", Help: "Gap documents of earlier runs whose file was damaged, and with it what they told of, in batches that come before theirs."},
 	{Name: "gap.sweeps", Type: Long, Unit: "count", Help: "Sweeps over all containers that were not made."},
 	{Name: "gap.first_slot", Type: Long, Help: "First interval (sample.slot) of which documents were lost or sweeps missed."},
 	{Name: "gap.last_slot", Type: Long, Help: "Last interval of which documents were lost or sweeps missed."},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -374,4 +375,109 @@ func TestLanesNeverRest(t *testing.T) {
 			return
 		}
 	}
+}
+
+// crowded is a server that takes its time, and notes how many requests it has at once.
+type crowded struct {
+	next http.RoundTripper
+
+	mu    sync.Mutex // guards what follows
+	takes time.Duration
+	busy  bool // answers 429
+	under int
+	seen  []int // how many it had when one came
+}
+
+func (c *crowded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != "/_bulk" {
+		return c.next.RoundTrip(r)
+	}
+	c.mu.Lock()
+	c.under++
+	c.seen = append(c.seen, c.under)
+	takes, busy := c.takes, c.busy
+	c.mu.Unlock()
+	time.Sleep(takes)
+	c.mu.Lock()
+	c.under--
+	c.mu.Unlock()
+	if busy {
+		io.Copy(io.Discard, r.Body)
+		return &http.Response{
+			StatusCode: 429, Request: r, Body: io.NopCloser(strings.NewReader("{}")),
+			Header: http.Header{"X-Elastic-Product": {"Elasticsearch"}},
+		}, nil
+	}
+	return c.next.RoundTrip(r)
+}
+
+// during has the server be so for a while, and returns what it saw in that time.
+func (c *crowded) during(takes time.Duration, busy bool, long time.Duration) []int {
+	c.mu.Lock()
+	c.takes, c.busy, c.seen = takes, busy, nil
+	c.mu.Unlock()
+	time.Sleep(long)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.seen)
+}
+
+// TestLanesAdapt: the lanes that take the backlog become more, one by one, while answers are
+// prompt, up to four; fewer when they take much longer than they used to, or when the server
+// has too much to do; and more again afterwards. One more lane has the newest batches.
+func TestLanesAdapt(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		es := estest.New()
+		c := &crowded{next: es}
+		o := testOptions(t, nil)
+		o.SpoolDir = dir
+		s, err := New(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		load := newLoad(1)
+		for range 600 {
+			load.tick(s)
+			s.store()
+		}
+		s.Close()
+		o.Addresses, o.Transport = []string{"es"}, c
+		if s, err = New(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		s.lanes.phase = 0
+		c.takes = 500 * time.Millisecond
+		go s.Run(context.Background())
+
+		const all = maxLanes + 1
+		grows := func(when string, seen []int) {
+			t.Helper()
+			most := 2 // one oldest first, one newest first
+			for i, n := range seen {
+				if n > most+1 {
+					t.Errorf("%s: from %d requests at once to %d: %v", when, most, n, seen[:i+1])
+				}
+				most = max(most, n)
+			}
+			if most != all {
+				t.Errorf("%s: %d requests at once at most, want %d: %v", when, most, all, seen)
+			}
+		}
+		grows("prompt", c.during(500*time.Millisecond, false, 4*time.Second))
+		c.during(8*time.Second, false, 9*time.Second) // what was under way
+		if seen := c.during(8*time.Second, false, 15*time.Second); len(seen) == 0 || slices.Max(seen) > 2 {
+			t.Errorf("sixteen times slower than before: %v requests at once, want 2 at most", seen)
+		}
+		grows("prompt again", c.during(500*time.Millisecond, false, 13*time.Second))
+		c.during(500*time.Millisecond, true, time.Second)
+		if seen := c.during(500*time.Millisecond, true, time.Minute); len(seen) == 0 || slices.Max(seen) > 1 {
+			t.Errorf("too much to do: %v requests at once, want 1", seen)
+		}
+		grows("well again", c.during(500*time.Millisecond, false, 90*time.Second))
+		v := s.Stats()
+		s.Close()
+		v.Sampled += v.Found // of the run before
+		exact(t, es, v)
+	})
 }

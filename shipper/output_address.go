@@ -127,6 +127,8 @@ func (x *outputTest) diagnose(ctx context.Context, err error, did steps, u *url.
 		return "connection", fmt.Sprintf("%s doesn't answer a connection within %v: check the address, and firewalls and networks in between", where, x.timeouts.connect)
 	case noConnection(err):
 		return "connection", fmt.Sprintf("there is no way to %s (%v): check the address and the networks of this machine or container", where, err)
+	case errors.Is(err, errProduct), errors.Is(err, errPage):
+		return "answer", explain(advice, err.Error())
 	case advice != "":
 		text := explain(advice, err.Error())
 		if c, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(c.UnverifiedCertificates) > 0 {
@@ -134,8 +136,6 @@ func (x *outputTest) diagnose(ctx context.Context, err error, did steps, u *url.
 			text += fmt.Sprintf(": the certificate of %s, by %s, SHA-256 %X", leaf.Subject, leaf.Issuer, sha256.Sum256(leaf.Raw))
 		}
 		return "TLS", text
-	case errors.Is(err, errProduct), errors.Is(err, errPage):
-		return "answer", err.Error()
 	case u.Scheme == "https" && !did.shake.done() && late:
 		return "TLS", fmt.Sprintf("connected to %s, and there is no answer to the TLS handshake: it hangs, or something else listens at this port", did.peer)
 	case u.Scheme == "https" && !did.shake.done():

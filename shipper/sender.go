@@ -53,9 +53,9 @@ func defaultTimeouts() timeouts {
 
 var (
 	// errProduct means that something else than Elasticsearch answered.
-	errProduct = errors.New("what answers isn't Elasticsearch (the header X-Elastic-Product is missing): check -storage_driver_es_host; for OpenSearch, or behind a proxy that removes the header, set -es-product-check=false")
+	errProduct = errors.New("what answers isn't Elasticsearch (the header X-Elastic-Product is missing)")
 	// errPage means that a page for people was answered.
-	errPage = errors.New("what answers sends a web page with status 200: check host, port and path of -storage_driver_es_host")
+	errPage = errors.New("what answers sends a web page with status 200")
 )
 
 // sender makes requests to Elasticsearch, one attempt each: retries, and what an answer

@@ -299,11 +299,14 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// TestClock: wherever the clock jumps, the index is of a sane day, the timestamp what the
-// clock said, and no _id comes twice.
-func TestClock(t *testing.T) {
+// TestC08NamesByAnyClock is the shipper's part of C8: wherever the clock jumps, the index is
+// of a sane day, the timestamp what the clock said, and no _id comes twice, be it in another
+// index or in a run that begins where the clock has been before.
+func TestC08NamesByAnyClock(t *testing.T) {
 	es := estest.New()
-	s, _ := start(t, testOptions(t, es))
+	o := testOptions(t, es)
+	s, stop := start(t, o)
+	earlier := int64(0) // documents of the runs before
 	f := func(at time.Time, index string) {
 		t.Helper()
 		before := int64(len(es.Documents()))
@@ -311,23 +314,37 @@ func TestClock(t *testing.T) {
 		w.Last.Time = at.UnixNano()
 		s.Put(testNode(), &w)
 		s.Flush(w.Last.Time)
-		eventually(t, "the document is indexed", func() bool { return s.Stats().Indexed == before+1 })
+		eventually(t, "the document is indexed", func() bool { return earlier+s.Stats().Indexed == before+1 })
 		d := es.Documents()[before]
 		if want := fmt.Sprintf(`"timestamp":%d,`, at.UnixMicro()); d.Index != index || !strings.Contains(string(d.Source), want) {
 			t.Errorf("%v: index %s, document %s", at, d.Index, d.Source)
 		}
 	}
 	day := func(year int) time.Time { return time.Date(year, 6, 30, 23, 59, 59, 0, time.UTC) }
-	f(day(2026), "cadvisor-2026.06.30")
-	f(day(2026).Add(time.Hour), "cadvisor-2026.07.01")
-	f(day(2026), "cadvisor-2026.06.30")
-	f(day(1970), "cadvisor-2025.01.01")
-	f(day(2024), "cadvisor-2025.01.01")
-	f(day(2025), "cadvisor-2025.06.30")
-	f(day(2027), "cadvisor-2027.06.30")
-	f(day(2200), "cadvisor-2099.12.31")
-	if v := s.Stats(); v.DuplicatesUnexpected != 0 || v.Dead != 0 {
-		t.Errorf("%+v", v)
+	for range 3 {
+		f(day(2026), "cadvisor-2026.06.30")
+		f(day(2026).Add(time.Hour), "cadvisor-2026.07.01")
+		f(day(2026), "cadvisor-2026.06.30")
+		f(day(1970), "cadvisor-2025.01.01")
+		f(day(1969), "cadvisor-2025.01.01")
+		f(day(2024), "cadvisor-2025.01.01")
+		f(day(2025), "cadvisor-2025.06.30")
+		f(day(2025).Add(-time.Second), "cadvisor-2025.06.30") // a leap second
+		f(day(2027), "cadvisor-2027.06.30")
+		f(day(2200), "cadvisor-2099.12.31")
+		if v := s.Stats(); v.DuplicatesUnexpected != 0 || v.Dead != 0 {
+			t.Errorf("%+v", v)
+		}
+		stop()
+		earlier = int64(len(es.Documents()))
+		s, stop = start(t, o)
+	}
+	ids := map[string]bool{}
+	for _, d := range es.Documents() {
+		if ids[d.ID] {
+			t.Errorf("the _id %s comes twice", d.ID)
+		}
+		ids[d.ID] = true
 	}
 }
 

@@ -479,7 +479,7 @@ func (s *spool) abandon() {
 			kept = append(kept, e)
 			continue
 		}
-		s.loseLocked(lostDamaged, e.batchName, e.owed())
+		s.loseFileLocked(&e)
 	}
 	s.acked, s.ackedUsed = nil, 0
 	s.entries = kept
@@ -830,6 +830,15 @@ func (s *spool) loseLocked(why loss, n batchName, docs int) {
 	s.lost[why].add(n, docs)
 }
 
+// loseFileLocked counts what a file held that is damaged or gone. What a gap of an earlier run
+// told of nobody knows any more, so a gap tells of the gap.
+func (s *spool) loseFileLocked(e *entry) {
+	s.loseLocked(lostDamaged, e.batchName, e.owed())
+	if e.gaps > 0 && !e.replayed {
+		s.lost[lostDamaged].addGaps(e.batchName)
+	}
+}
+
 // order is which end of the spool a lane takes batches from.
 type order bool
 
@@ -927,8 +936,8 @@ func (s *spool) discard(e *entry) {
 		s.entries[at].state, s.entries[at].attempted = ready, true
 	} else {
 		s.dropLocked(e.seq)
+		s.loseFileLocked(e)
 	}
-	s.loseLocked(lostDamaged, e.batchName, e.owed())
 	s.accounts.buried++
 	s.mu.Unlock()
 	notify(s.wake)

@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -412,6 +413,179 @@ func BenchmarkAcknowledge(b *testing.B) {
 				e, _ := s.take(oldestFirst, func(*batchName) bool { return true })
 				b.StartTimer()
 				s.acknowledge(&e)
+			}
+		})
+	}
+}
+
+func FuzzAckedName(f *testing.F) {
+	f.Add("1772366400000-0000000000000abc-1772366400000-20-0.gz")
+	f.Add("0-0000000000000000-0-0-1.gz")
+	f.Add("01-0000000000000abc-1-1-0.gz")
+	f.Add("--0000000000000abc-1-1-0.gz")
+	f.Add("9223372036854775808-0000000000000abc-1-1-0.gz")
+	f.Fuzz(func(t *testing.T, s string) {
+		if a, ok := parseAckedName(s); ok && (a.String() != s || a.at < 0 || a.at > lastMilli) {
+			t.Errorf("%q became %q", s, a)
+		}
+	})
+}
+
+// Whatever a request says, it moves batches that are there, each once, and nothing else.
+func FuzzRequests(f *testing.F) {
+	const refused = "0000000000000005-1772366400000-3-0.gz"
+	f.Add("0 9999999999999")
+	f.Add("1772366400000 1772366400000\n")
+	f.Add("9999999999999 0")
+	f.Add("-9223372036854775808 9223372036854775807")
+	f.Add("99999999999999999999 1")
+	f.Add("")
+	f.Add(refused)
+	f.Add(refused + "\n" + refused + "\n")
+	f.Add("../" + liveDir + "/" + refused + "\n/etc/passwd\n.\n..\n\x00\n")
+	f.Fuzz(func(t *testing.T, request string) {
+		disk := newMemoryDisk(filepath.Join(t.TempDir(), "lock"))
+		s := testSpoolOn(t, disk.calls(), memorySpool, 1, 1<<30)
+		defer s.close()
+		s.replay = defaultReplay
+		fill(s, 3, 2)
+		for range 2 {
+			e, ok := s.take(oldestFirst, func(*batchName) bool { return true })
+			if !ok {
+				t.Fatal("nothing to be sent")
+			}
+			s.acknowledge(&e)
+		}
+		if _, err := s.dead.publish(".1", refused, letter([]byte("x"), "no", nil)); err != nil {
+			t.Fatal(err)
+		}
+		_, before := s.account()
+		again, acked := s.replayAcked(s.held, request)
+		tried, dead := s.retryDead(s.held, request)
+		_, after := s.account()
+		if again > before.ackedBatches || acked != 2*again || tried > 1 || dead != 3*tried {
+			t.Errorf("%d batches of %d documents, %d dead letters of %d", again, acked, tried, dead)
+		}
+		if after.batches != before.batches+again+tried || after.ackedBatches != before.ackedBatches-again || after.docs != before.docs+dead {
+			t.Errorf("%+v, then %+v", before, after)
+		}
+		for i, e := range s.entries {
+			if i > 0 && s.entries[i-1].seq >= e.seq {
+				t.Errorf("%s comes after %s", e, s.entries[i-1])
+			}
+			if _, err := s.read(&e, nil); err != nil {
+				t.Error(err)
+			}
+		}
+		// What a request has done is done.
+		if n, _ := s.replayAcked(s.held, request); n > 0 {
+			t.Errorf("%d batches are replayed once more", n)
+		}
+		if n, _ := s.retryDead(s.held, request); n > 0 {
+			t.Errorf("%d dead letters are tried once more", n)
+		}
+	})
+}
+
+func FuzzReasonsOf(f *testing.F) {
+	var r reasons
+	r.add(3, "a reason")
+	r.add(7, "another one")
+	r.add(4, "a reason")
+	f.Add(r.appendExtra(nil, r.documents()), "a reason", 3)
+	f.Add([]byte("SG\xff\xff1\ttorn"), "", 1)
+	f.Add([]byte("XX\x01\x00.SG\x04\x001\tx\n"), "", 2)
+	f.Add([]byte("SG\x04\x000 9\tx\n"), "comment", 2)
+	f.Fuzz(func(t *testing.T, extra []byte, comment string, docs int) {
+		if docs < 0 || docs > 1<<10 {
+			return
+		}
+		all := reasonsOf(extra, comment, docs)
+		if len(all) != docs {
+			t.Fatalf("%d reasons of %d documents", len(all), docs)
+		}
+		for _, reason := range all {
+			if reason != comment && !bytes.Contains(extra, []byte(reason)) {
+				t.Errorf("the reason %q isn't in %q", reason, extra)
+			}
+		}
+	})
+}
+
+// TestRestoredSpool: an agent finds its spool as it was once, from a backup or a snapshot of
+// the machine, after what was in it has been delivered, or while another one delivers it.
+// Nothing is lost, nothing there twice, and no new document has the _id of another.
+func TestRestoredSpool(t *testing.T) {
+	const batches, docs = 20, 5
+	for _, when := range []string{"after", "while"} {
+		t.Run(when, func(t *testing.T) {
+			es := estest.New()
+			o := testOptions(t, es)
+			plain := o
+			plain.Addresses = nil
+			s, stop := start(t, plain)
+			load := newLoad(docs)
+			for range batches {
+				load.tick(s)
+			}
+			eventually(t, "all is stored", func() bool { return s.Stats().Batches == batches })
+			stop()
+			first := s.Stats()
+			restored := o
+			restored.SpoolDir = filepath.Join(t.TempDir(), "restored")
+			if err := os.CopyFS(restored.SpoolDir, os.DirFS(o.SpoolDir)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(restored.SpoolDir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+
+			all := []Stats{{}, {}}
+			var stops []func()
+			slot := load.slot
+			run := func(i int, o Options) *Shipper {
+				s, stop := start(t, o)
+				load.slot = slot // the clock is where it was, too
+				for range batches {
+					load.tick(s)
+				}
+				stops = append(stops, func() {
+					eventually(t, "everything is settled", func() bool {
+						v := s.Stats()
+						return v.Batches == batches && v.Pending == 0
+					})
+					stop()
+					all[i] = s.Stats()
+				})
+				return s
+			}
+			one := run(0, o)
+			if when == "after" {
+				stops[0]()
+			}
+			two := run(1, restored)
+			stops[1]()
+			if when == "while" {
+				stops[0]()
+			}
+			if one.spool.epoch == two.spool.epoch {
+				t.Errorf("both runs have the epoch %x", one.spool.epoch)
+			}
+			want := first.Sampled
+			again := int64(0)
+			for i, v := range all {
+				want += v.Sampled
+				again += v.DuplicatesExpected
+				if v.Found != first.Sampled || v.Indexed != v.Found+v.Sampled || v.DuplicatesUnexpected+v.Dead != 0 {
+					t.Errorf("run %d: %+v", i+1, v)
+				}
+			}
+			if again != first.Sampled {
+				t.Errorf("%d conflicts, want one for each of the %d documents of the backlog", again, first.Sampled)
+			}
+			complain(t, es)
+			if int64(es.Len()) != want {
+				t.Errorf("%d documents are there, want %d", es.Len(), want)
 			}
 		})
 	}

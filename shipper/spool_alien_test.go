@@ -48,6 +48,8 @@ func TestS08Alien(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	row.Goal("started within 2 s", took <= 2*time.Second)
+	row.Goal("beside ten million entries", made >= 10_000_000)
 	row.Result("%d kinds of entries left alone, %d kinds of directories refused, %s; started in %v beside %d entries",
 		kinds, refused, owners, took.Round(time.Millisecond), made)
 }

@@ -86,6 +86,8 @@ func TestS10FullSpoolStart(t *testing.T) {
 	if account > 100*time.Microsecond || turn > 500*time.Microsecond {
 		t.Errorf("of 250,000 batches the accounts take %v, taking and acknowledging one %v", account, turn)
 	}
+	row.Goal("ready after 1 s", ready <= time.Second)
+	row.Goal("5 MiB more memory at most", memory <= 5<<20)
 	row.Result("%d files, %d MiB: ready after %v, first batch stored after %v, %.1f MiB more memory; drained at %.0f batches a second (first half %v, second %v) into a server that does nothing. Of 250,000 batches in the index, the accounts take %v, to take and acknowledge one %v",
 		files, size>>20, ready.Round(time.Millisecond), first.Round(time.Millisecond), float64(memory)/(1<<20),
 		float64(files)/whole.Seconds(), half.Round(time.Millisecond), (whole - half).Round(time.Millisecond), account, turn)

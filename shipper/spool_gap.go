@@ -45,8 +45,15 @@ func (g *Gap) add(n batchName, docs int) {
 	g.merge(&Gap{Documents: uint64(docs), FirstSlot: slot, LastSlot: slot, FirstBatch: n.seq, LastBatch: n.seq})
 }
 
+// addGaps takes the loss of gap documents into the gap, which lay in the spool under that
+// name.
+func (g *Gap) addGaps(n batchName) {
+	slot := n.slot * int64(time.Millisecond)
+	g.merge(&Gap{Gaps: uint64(n.gaps), FirstSlot: slot, LastSlot: slot, FirstBatch: n.seq, LastBatch: n.seq})
+}
+
 // empty tells that nothing is lost.
-func (g *Gap) empty() bool { return g.Documents == 0 && g.Sweeps == 0 }
+func (g *Gap) empty() bool { return g.Documents == 0 && g.Sweeps == 0 && g.Gaps == 0 }
 
 // merge takes all of h into the gap. Its time stays, because that is part of the _id.
 func (g *Gap) merge(h *Gap) {
@@ -57,6 +64,7 @@ func (g *Gap) merge(h *Gap) {
 	g.FirstBatch, g.LastBatch = min(g.FirstBatch, h.FirstBatch), max(g.LastBatch, h.LastBatch)
 	g.Documents += h.Documents
 	g.Sweeps += h.Sweeps
+	g.Gaps += h.Gaps
 }
 
 // storedGap is a gap that lies in the spool as a batch of its own.

@@ -256,8 +256,8 @@ func (c *SpoolContent) gap(d *directory, name string) {
 			Reason    string `json:"gap.reason"`
 			Documents int    `json:"gap.documents"`
 		}
-		if json.Unmarshal(line, &doc) != nil || doc.Reason == "" {
-			continue
+		if json.Unmarshal(line, &doc) != nil || doc.Reason == "" || doc.Documents == 0 {
+			continue // sweeps, or gaps of which nobody knows what they told
 		}
 		at := slices.IndexFunc(c.Gaps, func(l SpoolLoss) bool { return l.Reason == doc.Reason })
 		if at < 0 {

@@ -478,6 +478,7 @@ type modelGap struct {
 type modelDocument struct {
 	index, id []byte
 	gap       modelGap // of a gap
+	isGap     bool
 	key       modelKey // of another one
 }
 
@@ -513,6 +514,7 @@ func (s *modelServer) documents(member []byte) []modelDocument {
 		rest = rest[end:]
 		d := modelDocument{index: textBetween(pair, `"_index":"`, `"`), id: textBetween(pair, `"_id":"`, `"`)}
 		if reason := textBetween(pair, `"gap.reason":"`, `"`); reason != nil {
+			d.isGap = true
 			d.gap.reason = loss(slices.Index(lossNames[:], string(reason)))
 			d.gap.documents, _ = strconv.Atoi(string(textBetween(pair, `"gap.documents":`, ",")))
 		} else {
@@ -580,7 +582,7 @@ func (s *modelServer) RoundTrip(r *http.Request) (*http.Response, error) {
 // store stores a document, and returns the status of its item. here tells that the fault is
 // about this one.
 func (s *modelServer) store(d *modelDocument, here bool) int {
-	if d.gap.documents > 0 {
+	if d.isGap {
 		if _, there := s.gaps[string(d.id)]; there {
 			return 409
 		}

@@ -246,6 +246,7 @@ func TestC04ReadsThatHang(t *testing.T) {
 	if back > 5*time.Second {
 		t.Errorf("back after %v", back)
 	}
+	row.Goal("back within a sweep", back <= time.Second)
 	row.Result("%d files hang, %d reads wait, %d threads more; of the others the one measured least has %d of %d seconds, %.0f slots missed, %.0f ms late at most; /healthz in %d ms; all back %d ms after the release",
 		len(files), held, most-before, fewest, int(span/time.Second)-1, missed, late*1000, answered.Milliseconds(), back.Milliseconds())
 }
@@ -505,6 +506,7 @@ func TestC01CgroupsThatComeAndGo(t *testing.T) {
 	if checked < len(all)/10 || len(all) < int(span.Seconds()*rate)/4 {
 		t.Errorf("%d documents checked, %d cgroups made", checked, len(all))
 	}
+	row.Goal("no descriptor more", after <= before)
 	row.Result("%d cgroups made and removed (%.0f a second), %d documents with both limits, %d of a wrong id; %d descriptors before, %d after; %d complaints; %.0f sweeps, the latest by %.0f ms",
 		len(all), perSecond, checked, wrong, before, after, len(lines), sweeps, late*1000)
 }
@@ -553,6 +555,8 @@ func TestC03TenThousandCgroups(t *testing.T) {
 	if uint64(open) > limit.Cur {
 		t.Errorf("%d descriptors, the limit is %d", open, limit.Cur)
 	}
+	row.Goal("one core at most or a longer interval", cores <= 1 || interval >= 1.05)
+	row.Goal("200 MiB", rss <= 200*megabyte)
 	row.Result("%d cgroups (made in %v): %.2f cores at an interval of %.2f s, %d MiB, %d descriptors of %d",
 		number, making.Round(time.Millisecond), cores, interval, rss/megabyte, open, limit.Cur)
 }
@@ -712,6 +716,8 @@ func TestC02ProcessIDsUsedAgain(t *testing.T) {
 	if samples < containers || instances < containers*int(span.Seconds())/5 {
 		t.Errorf("%d interfaces of %d containers were seen", samples, instances)
 	}
+	// Each container has a sample of its network in a sweep, and there are eight at most.
+	row.Goal("in a million sweeps", samples >= 1_000_000)
 	row.Result("%d containers in %v, 400 process ids for them and two storms of processes: %d samples with the network of their own, %d with somebody else's",
 		instances, span, samples, foreign)
 }

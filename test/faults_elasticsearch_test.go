@@ -483,6 +483,7 @@ func TestD14AllRefused(t *testing.T) {
 	g.put(t, "/_index_template/"+g.index, json.RawMessage(shipper.IndexTemplate(g.index)))
 	drained := a.mended(t, limit)
 	docs := g.checkRow(t, a)
+	row.Goal("degraded within 30 s", degraded <= 30*time.Second)
 	row.Result("degraded %.1f s after the first document at most, 0 buried, %d documents held; delivering %.1f s after it was mended, %d documents, 0 lost, 0 twice",
 		degraded.Seconds(), held.Pending, drained.Seconds(), len(docs))
 }
