@@ -176,7 +176,7 @@ Differs from cAdvisor:
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
 | ` + "`event_data.oom`" + ` of the event oomKill | pid 0 and no process_name; constraint from the cgroup's limit | the kernel names the process in its log alone, which cAdvisor reads |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
-| ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
+| ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's where the node's root is mounted (-host-root), else empty | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
 | ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) of a container | those of its own group, absent without one | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
 | the same, label node_id | the cache's number | cAdvisor counts the caches, which is the same where no number is left out |
 | the same of the node | all control groups together; what was counted before a group was removed stays in it | cAdvisor shows the default group, from which it moves the containers |
