@@ -30,7 +30,8 @@ type setting struct {
 	Variable string `json:"variable"`
 	// Value is without passwords.
 	Value string `json:"value"`
-	// Origin is "flag", the name of a variable, "default", or what the option follows from.
+	// Origin is "flag", the name of a variable, "default", "found", or what the option
+	// follows from.
 	Origin string `json:"origin"`
 }
 

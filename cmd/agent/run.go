@@ -56,6 +56,7 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 		return err
 	}
 	defer parts.close()
+	parts.warn(o, log)
 
 	self := newSelf(parts.cgroups)
 	defer self.close()
@@ -134,6 +135,18 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	running.Wait()
 	stopServing()
 	return errors.Join(err, <-served)
+}
+
+// warn says once, in doctor's words, that the agent goes on with what its container has of
+// /proc, because the node's isn't mounted. That only a part of the cgroups is to be seen is a
+// note.
+func (p *parts) warn(o *options, log *zap.Logger) {
+	c := checks{o: o, where: placeHere(), proc: p.proc}
+	for _, f := range c.ofProc() {
+		if m := f.mend.line(c.where); f.Status == shipper.Fault && m != nil {
+			log.Warn(f.Text, zap.Stringer("mend", m))
+		}
+	}
 }
 
 // report says once what in the options has no effect, or an unwanted one.
