@@ -128,7 +128,7 @@ func (o *options) remarks() []string {
 	for _, name := range o.ignored {
 		remarks = append(remarks, ignoredSentence(name))
 	}
-	remarks = append(remarks, o.unknown...)
+	remarks = append(append(remarks, o.unmet()...), o.unknown...)
 	if o.passwordShown {
 		remarks = append(remarks, passwordSentence)
 	}
@@ -149,7 +149,6 @@ func (o *options) remarks() []string {
 		{"spool-budget", toSpool, "with -storage_driver=stdout nothing is kept"},
 		{"spool-replay", toSpool, "with -storage_driver=stdout nothing is kept"},
 		{"max_housekeeping_interval", o.AllowDynamicHousekeeping, "it is for -allow_dynamic_housekeeping"},
-		{"raw_cgroup_prefix_whitelist", o.DockerOnly, "without -docker_only all cgroups are measured"},
 		{"docker-tls-cert", o.DockerTLS, "it is for -docker-tls"},
 		{"docker-tls-key", o.DockerTLS, "it is for -docker-tls"},
 		{"docker-tls-ca", o.DockerTLS, "it is for -docker-tls"},

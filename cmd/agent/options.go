@@ -41,7 +41,7 @@ type options struct {
 	MachineIDFile              string
 	BootIDFile                 string
 	MaxProcs                   int
-	StorageDriver              string
+	StorageDrivers             string // as given
 	ESHost                     string
 	ESIndex                    string
 	EnableMetrics              string
@@ -98,6 +98,12 @@ type options struct {
 	AuthPagesOnly bool
 	AllowedHosts  string
 
+	// StorageDriver is the one of StorageDrivers that documents wait for, or go to alone:
+	// "elasticsearch", "stdout", or "" for none. They go to standard output as well if
+	// PrintToo is set.
+	StorageDriver string
+	PrintToo      bool
+
 	// ignored are cAdvisor's flags that were given and mean nothing here; unknown are
 	// sentences about environment variables that belong to no option.
 	ignored, unknown []string
@@ -125,7 +131,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.DurationVar(&o.UpdateMachineInfoInterval, "update_machine_info_interval", 5*time.Minute, "time between looks at the machine itself")
 	fs.DurationVar(&o.StorageDuration, "storage_duration", 2*time.Minute, "how long samples are kept in memory")
 	fs.BoolVar(&o.DockerOnly, "docker_only", false, "leave out cgroups that no container runtime made, such as systemd units")
-	fs.StringVar(&o.RawCgroupPrefixes, "raw_cgroup_prefix_whitelist", "", "comma-separated cgroup path prefixes that are measured even with -docker_only")
+	fs.StringVar(&o.RawCgroupPrefixes, "raw_cgroup_prefix_whitelist", "", "comma-separated cgroup path prefixes: of the cgroups that no container runtime made, those are measured, even with -docker_only, and no others, even without it")
 	fs.StringVar(&o.Docker, "docker", "unix:///var/run/docker.sock", "the engine's API; used for events, and on the leader of a Swarm for its state, if it answers; never needed")
 	fs.BoolVar(&o.DockerTLS, "docker-tls", false, "use TLS to reach the engine")
 	fs.StringVar(&o.DockerTLSCert, "docker-tls-cert", "cert.pem", "client certificate for -docker-tls")
@@ -138,7 +144,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id, each looked for below -host-root first; the first good one counts")
 	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id, each looked for below -host-root first; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
-	fs.StringVar(&o.StorageDriver, "storage_driver", "", "where documents go: elasticsearch, stdout, or empty to keep them in the spool until there is one")
+	fs.StringVar(&o.StorageDrivers, "storage_driver", "", "where documents go: elasticsearch, stdout, both with a comma between them, or empty to keep them in the spool until there is an Elasticsearch; cAdvisor's others (bigquery, influxdb, kafka, redis, statsd) are accepted, and nothing is sent there")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
 	fs.StringVar(&o.ESIndex, "storage_driver_es_index", "cadvisor", "prefix of the daily indices, and name of their alias and template")
 
@@ -339,7 +345,11 @@ func (o *options) check() error {
 	oneOf := func(name, value string, valid ...string) {
 		refuseIf(!slices.Contains(valid, value), "-%s can't be %q; did you mean %q? (%s)", name, value, nearest(value, valid), strings.Join(valid, ", "))
 	}
-	oneOf("storage_driver", o.StorageDriver, "", "elasticsearch", "stdout")
+	for driver := range strings.SplitSeq(o.StorageDrivers, ",") {
+		if !slices.Contains(otherDrivers(), driver) { // nobody means these who writes something else
+			oneOf("storage_driver", driver, "", "elasticsearch", "stdout")
+		}
+	}
 	if _, err := o.groups(); err != nil {
 		refuse(err)
 	}

@@ -96,14 +96,20 @@ type output struct {
 }
 
 func (p program) output(ctx context.Context, o *options, self *self, log *zap.Logger) (output, error) {
+	lines := func() *shipper.Lines {
+		return shipper.NewLines(p.stdout, o.encoder(o.ShipInterval), self.tell, log)
+	}
 	if o.StorageDriver == "stdout" {
-		return output{sink: shipper.NewLines(p.stdout, o.encoder(o.ShipInterval), self.tell, log)}, nil
+		return output{sink: lines()}, nil
 	}
 	options := o.shipper(log)
 	options.Self = self.tell
 	s, err := shipper.New(ctx, options)
 	if err != nil {
 		return output{}, err
+	}
+	if o.PrintToo {
+		return output{twoSinks{s, lines()}, s}, nil
 	}
 	return output{s, s}, nil
 }
@@ -154,7 +160,7 @@ func (o *options) report(log *zap.Logger) {
 	for _, name := range o.ignored {
 		log.Info(ignoredSentence(name))
 	}
-	for _, sentence := range o.unknown {
+	for _, sentence := range append(o.unmet(), o.unknown...) {
 		log.Warn(sentence)
 	}
 	if o.passwordShown {
@@ -168,7 +174,11 @@ const passwordSentence = "a command line can be read by everybody on the node, a
 func (o *options) destination() string {
 	switch o.StorageDriver {
 	case "elasticsearch":
-		return "Elasticsearch at " + redact(o.ESHost)
+		to := "Elasticsearch at " + redact(o.ESHost)
+		if o.PrintToo {
+			to += ", and to standard output"
+		}
+		return to
 	case "stdout":
 		return "standard output"
 	}
