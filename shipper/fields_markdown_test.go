@@ -170,6 +170,9 @@ Differs from cAdvisor:
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
 | ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
+| ` + "`container_cpu_usage_seconds_total`" + ` of the node on cgroup v2 | one for each CPU, from /proc/stat | cAdvisor shows all CPUs together, because v2 doesn't tell them apart |
+| ` + "`container_blkio_device_usage_total`" + ` on cgroup v2 | with the operation Discard | cAdvisor leaves out what is discarded |
+| ` + "`container_memory_failcnt`, `_max_usage_bytes`, `_events_*_total`, `container_oom_events_total`, `container_threads*`, `container_spec_cpu_*`" + ` of the node on cgroup v2 | absent | v2's root has no such files; cAdvisor shows zeros |
 | ` + "`container_hugetlb_max_usage_bytes`, `container_memory_migrate`" + ` on cgroup v2 | absent | the kernel has no such number; cAdvisor shows zero |
 | ` + "`container_memory_numa_pages`" + ` on cgroup v2 | from memory.numa_stat, always with child cgroups | cAdvisor doesn't read it |
 | ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
