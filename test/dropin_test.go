@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/shipper/estest"
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
@@ -234,5 +236,49 @@ func sameNode(t *testing.T, inside, outside *agent) {
 			return fmt.Errorf("%v s, and outside %v … %v", got, before, after)
 		}
 		return nil
+	})
+}
+
+// -storage_driver=elasticsearch,stdout does both. One that cAdvisor has and the agent hasn't
+// lets it run as without any: what is measured waits in the spool, and a line says so.
+func TestStorageDriversOfCAdvisor(t *testing.T) {
+	options := func(more ...string) []string {
+		return append([]string{"-ship-interval=1s", "-docker=", "-docker_root=" + t.TempDir(), "-podman=", "-containerd=", "-docker_only", "-spool-dir=" + t.TempDir()}, more...)
+	}
+	t.Run("both", func(t *testing.T) {
+		es := estest.New()
+		server := httptest.NewServer(es)
+		t.Cleanup(server.Close)
+		p := startPrinter(t, exec.Command(buildAgent(t), append(options("-storage_driver=elasticsearch,stdout", "-storage_driver_es_host="+server.URL),
+			"-listen_ip=127.0.0.1", "-port=0")...))
+		const name = "swarmgauge.node"
+		waitFor(t, 20*time.Second, "documents of the node in both", func() error {
+			printed := len(p.find(func(d document) bool { return d.text("event.dataset") == name }))
+			sent := 0
+			for _, d := range es.Documents() {
+				if strings.Contains(string(d.Source), `"`+name+`"`) {
+					sent++
+				}
+			}
+			if printed < 3 || sent < 3 {
+				return fmt.Errorf("%d printed, %d sent", printed, sent)
+			}
+			return nil
+		})
+		if v := es.Violations(); len(v) > 0 {
+			t.Error(v)
+		}
+	})
+	t.Run("none", func(t *testing.T) {
+		a := startAgent(t, options("-storage_driver=influxdb", "-storage_driver_host=influxdb:8086", "-storage_driver_db=cadvisor")...)
+		waitFor(t, 20*time.Second, "documents that wait", func() error {
+			if n := a.metric(t, "swarmgauge_documents_pending"); n < 3 {
+				return fmt.Errorf("%v", n)
+			}
+			return nil
+		})
+		if n := strings.Count(a.logs(t), "the storage driver influxdb of cAdvisor has no effect here, and nothing is sent there"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, a.logs(t))
+		}
 	})
 }
