@@ -12,8 +12,8 @@ FROM scratch
 # TLS to an Elasticsearch with a publicly signed certificate.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /agent /agent
-# Where the stack file mounts the node's files; a flag or variable says otherwise.
-ENV SWARMGAUGE_PROC_ROOT=/host/proc SWARMGAUGE_CGROUP_ROOT=/host/sys/fs/cgroup
+# No variable says where the node's files are: the agent looks where the stack file mounts
+# them, and where cAdvisor wants them (docs/operations.md).
 EXPOSE 8080
 VOLUME /var/lib/swarmgauge
 HEALTHCHECK --interval=15s --timeout=6s --start-period=10s CMD ["/agent", "healthcheck"]

@@ -113,6 +113,8 @@ func TestParseGroups(t *testing.T) {
 	}
 	f("", DisabledByDefault, "app,cpu,cpuLoad,disk,diskIO,memory,network,oom_event,percpu,perf_event,pressure", "")
 	f("cpu,memory", "memory", "cpu,memory", "")
+	f("cpu,accelerator", "", "cpu", "") // of cAdvisor before 0.49
+	f("accelerator", "", "", "")
 	f("", "", strings.Join(groups[:], ","), "")
 	f("tcp", DisabledByDefault, "tcp", "")
 	f("cpus", "", "", `no group of metrics "cpus"`)

@@ -14,6 +14,9 @@ var groups = [...]string{
 	"referenced_memory", "resctrl", "sched", "tcp", "udp",
 }
 
+// retiredGroups are words of older cAdvisors, which have no families any more.
+var retiredGroups = [...]string{"accelerator"}
+
 // DisabledByDefault is the value that cAdvisor's -disable_metrics has if it isn't given.
 const DisabledByDefault = "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,process,referenced_memory,resctrl,sched,tcp,udp"
 
@@ -36,6 +39,9 @@ func parseGroups(list string) (set Groups, err error) {
 		if name == "" {
 			continue
 		}
+		if slices.Contains(retiredGroups[:], name) {
+			continue
+		}
 		i := slices.Index(groups[:], name)
 		if i < 0 {
 			return 0, fmt.Errorf("there is no group of metrics %q; the groups are %s", name, strings.Join(groups[:], ", "))
@@ -43,6 +49,17 @@ func parseGroups(list string) (set Groups, err error) {
 		set |= 1 << i
 	}
 	return set, nil
+}
+
+// Retired returns the groups in a list that cAdvisor itself has given up: nothing belongs to
+// them.
+func Retired(list string) (names []string) {
+	for name := range strings.SplitSeq(list, ",") {
+		if slices.Contains(retiredGroups[:], name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Has tells whether the group called name is on; "" always is.

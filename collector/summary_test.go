@@ -115,6 +115,10 @@ func TestSummaryOfADay(t *testing.T) {
 	if want := uint64(ninetieth + (hours-12)*7); s.Day.CPU.Fifty < want-14 || s.Day.CPU.Fifty > want+14 {
 		t.Errorf("the median of the day is %d, want %d", s.Day.CPU.Fifty, want)
 	}
+	// cAdvisor makes its day of the minutes of the last hour: what the hour is here.
+	if theirs := s.Hour.CPU.Fifty; theirs == s.Day.CPU.Fifty {
+		t.Errorf("cAdvisor's median of the day, %d, is right here, too", theirs)
+	}
 	if half := live(90 * 60); half.Day.CPU.Count != 3 || half.Day.Complete != 6 {
 		t.Errorf("the day after 90 minutes is %+v", half.Day)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"runtime"
 	"strings"
 
@@ -18,10 +19,11 @@ import (
 
 // IdentityOptions say where to find what procfs doesn't know of the node.
 type IdentityOptions struct {
-	// MachineIDs are files that may hold the machine id; the first good one counts.
+	// MachineIDs are files that may hold the machine id; the first good one counts. Each is
+	// looked for below HostRoot, and then all as they are.
 	MachineIDs []string
-	// BootIDs are files that may hold the boot's id; the first readable one counts. The
-	// procfs itself has it where there are none.
+	// BootIDs are files that may hold the boot's id, looked for in the same way; the first
+	// readable one counts. The procfs itself has it where there are none.
 	BootIDs []string
 	// HostRoot is where the node's root filesystem is mounted, "/" for an agent
 	// that isn't in a container; "" where it isn't.
@@ -44,7 +46,7 @@ func (fs *FS) Identity(o IdentityOptions) (metric.Node, error) {
 	node.Kernel = text("sys/kernel/osrelease")
 	if len(o.BootIDs) == 0 {
 		node.BootID = text("sys/kernel/random/boot_id")
-	} else if id, err := bootID(o.BootIDs); err != nil {
+	} else if id, err := bootID(o.HostRoot, o.BootIDs); err != nil {
 		missing = append(missing, err)
 	} else {
 		node.BootID = id
@@ -64,7 +66,7 @@ func (fs *FS) Identity(o IdentityOptions) (metric.Node, error) {
 	} else if memory.MemTotalBytes != nil {
 		node.MemoryBytes = *memory.MemTotalBytes
 	}
-	if node.MachineID, err = machineID(o.MachineIDs); err != nil {
+	if node.MachineID, err = machineID(o.HostRoot, o.MachineIDs); err != nil {
 		missing = append(missing, err)
 	}
 	if o.HostRoot != "" {
@@ -77,53 +79,82 @@ func (fs *FS) Identity(o IdentityOptions) (metric.Node, error) {
 
 // machineID returns the id in the first of the files that has one: 32 hexadecimal digits
 // (machine-id(5)). Images may come with an empty file, or one that says "uninitialized".
-func machineID(files []string) (string, error) {
-	var failed []error
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			failed = append(failed, err)
-			continue
+func machineID(root string, files []string) (string, error) {
+	return goodText(root, files, func(file, id string) error {
+		if _, err := hex.DecodeString(id); err != nil || len(id) != 32 {
+			return fmt.Errorf("%s: %q isn't a machine id", file, clip([]byte(id)))
 		}
-		id := strings.TrimSpace(string(b))
-		if _, err := hex.DecodeString(id); err == nil && len(id) == 32 {
-			return id, nil
-		}
-		failed = append(failed, fmt.Errorf("%s: %q isn't a machine id", file, clip([]byte(id))))
-	}
-	return "", errors.Join(failed...)
+		return nil
+	})
 }
 
 // bootID returns what the first readable of the files says.
-func bootID(files []string) (string, error) {
+func bootID(root string, files []string) (string, error) {
+	return goodText(root, files, func(_, _ string) error { return nil })
+}
+
+// goodText returns the text of the first of the files that has a good one. What the node has
+// goes before what the agent's own image has.
+func goodText(root string, files []string, good func(file, text string) error) (string, error) {
 	var failed []error
-	for _, file := range files {
-		b, err := os.ReadFile(file)
+	try := func(file string, read func() ([]byte, error)) (string, bool) {
+		b, err := read()
+		text := strings.TrimSpace(string(b))
 		if err == nil {
-			return strings.TrimSpace(string(b)), nil
+			err = good(file, text)
 		}
-		failed = append(failed, err)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		return text, err == nil
+	}
+	if root != "" && root != "/" {
+		for _, file := range files {
+			if text, ok := try(path.Join(root, file), func() ([]byte, error) { return readBelow(root, file) }); ok {
+				return text, nil
+			}
+		}
+	}
+	for _, file := range files {
+		if text, ok := try(file, func() ([]byte, error) { return os.ReadFile(file) }); ok {
+			return text, nil
+		}
 	}
 	return "", errors.Join(failed...)
 }
 
-// osName returns PRETTY_NAME of the os-release of the system at root (os-release(5)).
-// Symbolic links there lead nowhere outside of it.
-func osName(root string) (string, error) {
+// mostText is how much is read of a file that tells who the node is.
+const mostText = 64 << 10
+
+// readBelow reads a file of the system at root. Symbolic links there lead nowhere outside of
+// it.
+func readBelow(root, name string) ([]byte, error) {
 	dir, err := os.OpenRoot(root)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer dir.Close()
-	file, err := dir.Open("etc/os-release")
+	file, err := dir.Open(strings.TrimLeft(path.Clean("/"+name), "/"))
 	if err != nil {
-		if file, err = dir.Open("usr/lib/os-release"); err != nil {
+		var where *os.PathError
+		if errors.As(err, &where) {
+			where.Op, where.Path = "open", path.Join(root, name) // and not below an unnamed root
+		}
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, mostText))
+}
+
+// osName returns PRETTY_NAME of the os-release of the system at root (os-release(5)).
+func osName(root string) (string, error) {
+	text, err := readBelow(root, "etc/os-release")
+	if err != nil {
+		if text, err = readBelow(root, "usr/lib/os-release"); err != nil {
 			return "", err
 		}
 	}
-	defer file.Close()
-	const most = 64 << 10
-	return prettyName(io.LimitReader(file, most)), nil
+	return prettyName(bytes.NewReader(text)), nil
 }
 
 // prettyName returns the value of PRETTY_NAME, "Linux" if there is none, which is what

@@ -86,7 +86,7 @@ func TestMachineID(t *testing.T) {
 			write(t, dir, name, text)
 			files = append(files, filepath.Join(dir, name))
 		}
-		got, err := machineID(files)
+		got, err := machineID("", files)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v, want %q", texts, got, err, want)
 		}
@@ -96,6 +96,43 @@ func TestMachineID(t *testing.T) {
 	f(goodID, goodID[1:], goodID+"00", goodID)
 	f("")
 	f("", "uninitialized\n")
+}
+
+// Of each file in the list the node's goes before the agent's own, which counts where the
+// node has none.
+func TestIDsBelowHostRoot(t *testing.T) {
+	own, root := t.TempDir(), t.TempDir()
+	files := []string{filepath.Join(own, "a"), filepath.Join(own, "b")}
+	f := func(want string) {
+		t.Helper()
+		if got, err := machineID(root, files); got != want || err != nil {
+			t.Errorf("machine id %q, %v, want %q", got, err, want)
+		}
+		if got, err := bootID(root, files); got != want || err != nil {
+			t.Errorf("boot id %q, %v, want %q", got, err, want)
+		}
+	}
+	id := func(digit string) string { return strings.Repeat(digit, 32) }
+	if _, err := machineID(root, files); err == nil || !strings.Contains(err.Error(), root+files[1]) || !strings.Contains(err.Error(), "open "+files[1]) {
+		t.Errorf("error %v doesn't name all places", err)
+	}
+	write(t, own, "a", id("a"))
+	f(id("a"))
+	if err := os.MkdirAll(filepath.Join(root, own), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(root, own), "b", id("b"))
+	f(id("b")) // the second of the list
+	write(t, filepath.Join(root, own), "a", id("c"))
+	f(id("c"))
+	// A link that leads out of the node's root is none of the node's.
+	if err := os.Remove(filepath.Join(root, own, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(files[0], filepath.Join(root, own, "a")); err != nil {
+		t.Fatal(err)
+	}
+	f(id("b"))
 }
 
 func TestPrettyName(t *testing.T) {

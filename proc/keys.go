@@ -57,11 +57,12 @@ func parseMeminfo(b []byte, s *metric.Sample) (bad []byte) { return parseKeys(me
 // parseMeminfoWithUsage is parseMeminfo for a node whose root cgroup tells no usage.
 func parseMeminfoWithUsage(b []byte, s *metric.Sample) (bad []byte) {
 	bad = parseMeminfo(b, s)
-	total, known := s.Get(metric.NodeMemoryTotal)
-	for _, of := range [...]struct{ used, unused metric.ID }{
-		{metric.MemoryUsage, metric.NodeMemoryFree},
-		{metric.MemoryWorkingSet, metric.NodeMemoryAvailable},
+	for _, of := range [...]struct{ used, total, unused metric.ID }{
+		{metric.MemoryUsage, metric.NodeMemoryTotal, metric.NodeMemoryFree},
+		{metric.MemoryWorkingSet, metric.NodeMemoryTotal, metric.NodeMemoryAvailable},
+		{metric.MemorySwap, metric.NodeSwapTotal, metric.NodeSwapFree},
 	} {
+		total, known := s.Get(of.total)
 		if unused, ok := s.Get(of.unused); ok && known && unused <= total {
 			s.Put(of.used, total-unused)
 		}

@@ -73,6 +73,16 @@ func TestMachineTwoSockets(t *testing.T) {
 	if m.PhysicalCores() != 4 || m.Node.CPUs != 7 {
 		t.Errorf("%d cores, %d CPUs", m.PhysicalCores(), m.Node.CPUs)
 	}
+	// cAdvisor counts different ids of cores, which are the same on each socket.
+	different := map[int]bool{}
+	for _, node := range m.NUMANodes {
+		for _, core := range node.Cores {
+			different[core.ID] = true
+		}
+	}
+	if len(different) != 2 {
+		t.Errorf("cAdvisor's %d cores are right here, too", len(different))
+	}
 }
 
 func TestMachineOneSocket(t *testing.T) {

@@ -137,9 +137,9 @@ func (n *Node) Namespace() uint64 {
 //
 // For the root cgroup's numbers to add to these, its reader comes first: the disks of
 // /proc/diskstats replace those of the cgroup. CPUUsagePerCPU, which cgroup v1 has in a
-// finer grain, is put here only if s has none at the first Read. So are MemoryUsage and
-// MemoryWorkingSet, which cgroup v2 has for every cgroup but the root: all memory that isn't
-// free, and that isn't available to new work.
+// finer grain, is put here only if s has none at the first Read. So are MemoryUsage,
+// MemoryWorkingSet and MemorySwap, which cgroup v2 has for every cgroup but the root: all
+// memory that isn't free, and that isn't available to new work, and all swap that isn't free.
 func (n *Node) Read(s *metric.Sample, slow bool) error {
 	if !n.begun {
 		n.begun = true
@@ -231,6 +231,7 @@ func (n *Node) takeMemory() {
 			file.parse = parseMeminfoWithUsage
 			file.forget.Add(metric.MemoryUsage)
 			file.forget.Add(metric.MemoryWorkingSet)
+			file.forget.Add(metric.MemorySwap)
 		}
 	}
 }

@@ -321,6 +321,12 @@ func TestNodeGivesMemoryToRootCgroup(t *testing.T) {
 		t.Errorf("%d bytes used of a total that isn't known", v)
 	}
 
+	if err := os.WriteFile(filepath.Join(root, "meminfo"), []byte("SwapTotal: 100 kB\nSwapFree: 58 kB\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.Read(&s, false)
+	check(t, &s, metric.MemorySwap, 0, 42<<10)
+
 	n = openNode(t, copyMachine(t, v1Machine))
 	const used = 4711
 	s.Put(metric.MemoryUsage, used)

@@ -215,7 +215,7 @@ var identityFields = [...]Field{
 	{Name: "host.boot.id", Type: Keyword, Help: "Random id of this boot of the node."},
 	{Name: "host.architecture", Type: Keyword, Help: "Architecture in Go's words."},
 	{Name: "host.os.type", Type: Keyword, Help: "Always linux."},
-	{Name: "host.os.full", Type: Keyword, Help: "Distribution and version."},
+	{Name: "host.os.full", Type: Keyword, Help: "Distribution and version; absent where the node's root isn't mounted (-host-root)."},
 	{Name: "host.os.kernel", Type: Keyword, Help: "Release of the kernel."},
 
 	{Name: "container.id", Type: Keyword, Help: "The runtime's id."},

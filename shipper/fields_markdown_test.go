@@ -170,13 +170,16 @@ Differs from cAdvisor:
 | ` + "`container_spec_memory_reservation_limit_bytes`" + ` on cgroup v2 | memory.low | cAdvisor reads memory.min, which Docker doesn't set |
 | ` + "`container_spec_memory_swap_limit_bytes`" + ` | memory and swap together | cAdvisor shows swap alone on cgroup v2 |
 | ` + "`container_memory_usage_bytes`, `_working_set_bytes`" + ` of the node on cgroup v2 | what isn't free, what isn't available | cAdvisor leaves out the kernel's memory |
+| ` + "`container_cpu_usage_seconds_total`" + ` of the node on cgroup v2 | one for each CPU, from /proc/stat | cAdvisor shows all CPUs together, because v2 doesn't tell them apart |
+| ` + "`container_blkio_device_usage_total`" + ` on cgroup v2 | with the operation Discard | cAdvisor leaves out what is discarded |
+| ` + "`container_memory_failcnt`, `_max_usage_bytes`, `_events_*_total`, `container_oom_events_total`, `container_threads*`, `container_spec_cpu_*`" + ` of the node on cgroup v2 | absent | v2's root has no such files; cAdvisor shows zeros |
 | ` + "`container_hugetlb_max_usage_bytes`, `container_memory_migrate`" + ` on cgroup v2 | absent | the kernel has no such number; cAdvisor shows zero |
 | ` + "`container_memory_numa_pages`" + ` on cgroup v2 | from memory.numa_stat, always with child cgroups | cAdvisor doesn't read it |
 | ` + "`container_network_*`" + ` of a shared namespace | absent | they are counted where the namespace was made |
 | ` + "`container_oom_events_total`" + ` | from the cgroup | cAdvisor counts what it finds in the kernel's log |
 | ` + "`event_data.oom`" + ` of the event oomKill | pid 0 and no process_name; constraint from the cgroup's limit | the kernel names the process in its log alone, which cAdvisor reads |
 | ` + "`container_pressure_*`" + ` on a hybrid machine | from the cgroup2 mount | cAdvisor shows zero |
-| ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
+| ` + "`cadvisor_version_info`" + ` | dockerVersion is the engine's, if its socket is there; osVersion the node's where the node's root is mounted (-host-root), else empty | cAdvisor's dockerVersion is empty, its osVersion that of its own image |
 | ` + "`container_memory_bandwidth_*`, `container_llc_occupancy_bytes`" + ` (group resctrl) of a container | those of its own group, absent without one | cAdvisor makes a monitoring group on the host for each container; the agent only reads |
 | the same, label node_id | the cache's number | cAdvisor counts the caches, which is the same where no number is left out |
 | the same of the node | all control groups together; what was counted before a group was removed stays in it | cAdvisor shows the default group, from which it moves the containers |

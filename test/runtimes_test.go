@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -165,12 +166,56 @@ func TestPodman(t *testing.T) {
 
 	seven := podman("run", "--detach", lab.PodmanImage, "sh", "-c", "sleep 4; exit 7")
 	agents["API"].awaitActions(t, 25*time.Second, seven, "start", "die 7")
-	testRuntimeMetrics(t, "www", []string{"-podman-root=" + p.Root(), "-podman=" + p.Host()})
+	a := testRuntimeMetrics(t, "www", []string{"-podman-root=" + p.Root(), "-podman=" + p.Host()})
+	testRuntimeAnswers(t, a, "podman", id, "www")
+	for _, target := range []string{"/api/v2.1/stats/www?type=podman&count=1", "/api/v2.1/spec/?type=podman&recursive=true", "/metrics?type=podman"} {
+		if text, err := httpGet(t, a.URL+target); err != nil || !strings.Contains(text, id) {
+			t.Errorf("%s: %v, %.500s", target, err, text)
+		}
+	}
+	if text, err := httpGet(t, a.URL+"/api/v2.1/stats/www?type=docker"); err == nil {
+		t.Errorf("Docker has Podman's container: %.500s", text)
+	}
+	for path, want := range map[string]string{"/podman/": ">www</a>", "/podman/www": id} {
+		if page, err := httpGet(t, a.URL+path); err != nil || !strings.Contains(page, want) || !strings.Contains(page, "www") {
+			t.Errorf("%s: %v, %.2000s", path, err, page)
+		}
+	}
+}
+
+// testRuntimeAnswers checks how the REST API calls a container of a runtime other than Docker:
+// as cAdvisor does, by its runtime, its name and its id.
+func testRuntimeAnswers(t *testing.T, a *agent, namespace, id, name string) {
+	t.Helper()
+	text, err := httpGet(t, a.URL+"/api/v1.3/subcontainers/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []struct {
+		ID, Name, Namespace string
+		Aliases             []string
+	}
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, c := range all {
+		if c.ID != id {
+			continue
+		}
+		found++
+		if c.Namespace != namespace || !slices.Contains(c.Aliases, name) || !slices.Contains(c.Aliases, id) || !strings.Contains(c.Name, id) {
+			t.Errorf("%+v, want the namespace %s and the names %s and %s", c, namespace, name, id)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d containers %s in %.1000s", found, id, text)
+	}
 }
 
 // testRuntimeMetrics checks what a Prometheus gets of a container that a runtime other than
 // Docker runs, with the labels team="web" and 64 MiB.
-func testRuntimeMetrics(t *testing.T, name string, options []string) {
+func testRuntimeMetrics(t *testing.T, name string, options []string) *agent {
 	t.Helper()
 	a := startAgent(t, append([]string{
 		"-docker=", "-docker_root=" + t.TempDir(), "-podman=", "-containerd=", "-docker_only", "-spool-dir=" + t.TempDir(),
@@ -185,6 +230,7 @@ func testRuntimeMetrics(t *testing.T, name string, options []string) {
 		}
 		return nil
 	})
+	return a
 }
 
 // Who containerd's containers are, by the bundle of the task and by the API, in the
@@ -280,5 +326,6 @@ func TestContainerd(t *testing.T) {
 	if err := c.Remove(t.Context(), other, stranger); err != nil {
 		t.Fatal(err)
 	}
-	testRuntimeMetrics(t, "web", []string{"-containerd-run=" + c.State(), "-containerd=" + c.Socket()})
+	a := testRuntimeMetrics(t, "web", []string{"-containerd-run=" + c.State(), "-containerd=" + c.Socket()})
+	testRuntimeAnswers(t, a, "containerd", named, "web")
 }

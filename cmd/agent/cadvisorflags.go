@@ -9,7 +9,7 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 	return func(yield func(string, flagKind) bool) {
 		for _, name := range [...]string{
 			"log_cadvisor_usage", "storage_driver_es_enable_sniffer", "storage_driver_secure",
-			"storage_driver_kafka_ssl_verify", "logtostderr", "alsologtostderr", "skip_headers",
+			"storage_driver_kafka_ssl_verify", "nosystemd", "logtostderr", "alsologtostderr", "skip_headers",
 			"skip_log_headers", "one_output", "add_dir_header",
 		} {
 			if !yield(name, boolean) {
@@ -24,6 +24,8 @@ func ignoredFlags() iter.Seq2[string, flagKind] {
 			"initial_splay_factor", "jitter_factor",
 			"crio_client_timeout",
 			"mesos_agent", "mesos_agent_timeout",
+			// Of cAdvisors before 0.30.
+			"docker_run", "rkt_path",
 			// What only other storage drivers, or Elasticsearch before 7, need.
 			"storage_driver_es_type", "storage_driver_buffer_duration",
 			"storage_driver_user", "storage_driver_password", "storage_driver_host",

@@ -30,7 +30,8 @@ type setting struct {
 	Variable string `json:"variable"`
 	// Value is without passwords.
 	Value string `json:"value"`
-	// Origin is "flag", the name of a variable, "default", or what the option follows from.
+	// Origin is "flag", the name of a variable, "default", "found", or what the option
+	// follows from.
 	Origin string `json:"origin"`
 }
 
@@ -127,7 +128,7 @@ func (o *options) remarks() []string {
 	for _, name := range o.ignored {
 		remarks = append(remarks, ignoredSentence(name))
 	}
-	remarks = append(remarks, o.unknown...)
+	remarks = append(append(remarks, o.unmet()...), o.unknown...)
 	if o.passwordShown {
 		remarks = append(remarks, passwordSentence)
 	}
@@ -148,7 +149,6 @@ func (o *options) remarks() []string {
 		{"spool-budget", toSpool, "with -storage_driver=stdout nothing is kept"},
 		{"spool-replay", toSpool, "with -storage_driver=stdout nothing is kept"},
 		{"max_housekeeping_interval", o.AllowDynamicHousekeeping, "it is for -allow_dynamic_housekeeping"},
-		{"raw_cgroup_prefix_whitelist", o.DockerOnly, "without -docker_only all cgroups are measured"},
 		{"docker-tls-cert", o.DockerTLS, "it is for -docker-tls"},
 		{"docker-tls-key", o.DockerTLS, "it is for -docker-tls"},
 		{"docker-tls-ca", o.DockerTLS, "it is for -docker-tls"},

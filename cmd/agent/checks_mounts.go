@@ -26,10 +26,29 @@ func mountAt(name, is, own, source string) mend {
 	return m
 }
 
+// mountAt is the same for an option as it is: nothing has to say where the mount is if the
+// agent looks there by itself.
+func (c *checks) mountAt(name, is, own, source string) mend {
+	m := mountAt(name, is, own, source)
+	if !c.o.named(name) {
+		m.settings = nil
+	}
+	return m
+}
+
+// notMounted begins a sentence about what a container has of its own, where the node's was
+// looked for and isn't: "The node's /proc isn't mounted at /host/proc or /rootfs/proc: ".
+func (c *checks) notMounted(option, what string) string {
+	if places := c.o.elsewhere(option); places != "" {
+		return what + " " + places + ": "
+	}
+	return ""
+}
+
 // ofProc looks at the node's /proc.
 func (c *checks) ofProc() []finding {
 	f := finding{Check: "proc", Status: shipper.OK, Text: c.o.ProcRoot + " is the node's."}
-	mount := mountAt("proc-root", c.o.ProcRoot, "/proc", "/proc")
+	mount := c.mountAt("proc-root", c.o.ProcRoot, "/proc", "/proc")
 	switch {
 	case c.procErr != nil:
 		f.Status, f.mend = shipper.Fault, mount
@@ -37,7 +56,7 @@ func (c *checks) ofProc() []finding {
 		return []finding{f}
 	case c.proc.Private() && c.where.kind != onHost:
 		f.Status, f.mend = shipper.Fault, mount
-		f.Text = c.o.ProcRoot + " is a container's own: what is measured as the node's network and processes is the agent's, and containers have no network numbers."
+		f.Text = c.notMounted("proc-root", "The node's /proc isn't mounted at") + c.o.ProcRoot + " is a container's own: what is measured as the node's network and processes is the agent's, and containers have no network numbers."
 		return []finding{f}
 	}
 	if _, err := os.ReadFile(filepath.Join(c.o.ProcRoot, "1", "net", "dev")); err != nil {
@@ -69,7 +88,7 @@ func controllerCost(name string) (without string, essential bool) {
 
 // ofCgroups looks at the hierarchy.
 func (c *checks) ofCgroups() (all []finding) {
-	mount := mountAt("cgroup-root", c.o.CgroupRoot, "/sys/fs/cgroup", "/sys/fs/cgroup")
+	mount := c.mountAt("cgroup-root", c.o.CgroupRoot, "/sys/fs/cgroup", "/sys/fs/cgroup")
 	if c.cgroupsErr != nil {
 		return []finding{{Check: "cgroups", Status: shipper.Fault, mend: mount,
 			Text: fmt.Sprintf("The node's cgroups aren't at %s, and nothing runs without them (%s).", c.o.CgroupRoot, firstOf(c.cgroupsErr))}}
@@ -83,7 +102,8 @@ func (c *checks) ofCgroups() (all []finding) {
 		switch l.Of {
 		case cgroup.LackRoot:
 			root.Status, root.mend = shipper.Fault, mount
-			root.Text = fmt.Sprintf("%s shows a part of the cgroups only, a container's own: other containers aren't measured.", c.o.CgroupRoot)
+			root.Text = fmt.Sprintf("%s%s shows a part of the cgroups only, a container's own: other containers aren't measured.",
+				c.notMounted("cgroup-root", "The node's cgroups aren't at"), c.o.CgroupRoot)
 		case cgroup.LackController:
 			without, essential := controllerCost(l.Name)
 			f := finding{Check: "controllers", Status: shipper.Degraded, Text: sentence(l.What) + ": " + without + ".", mend: onThis}

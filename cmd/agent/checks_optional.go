@@ -53,8 +53,10 @@ func (c *checks) ofHostRoot() finding {
 		f.Status = shipper.Degraded
 		f.Text = "The node's / isn't mounted, which is optional: only filesystems that are mounted into the agent are measured, and the distribution's name is missing."
 		f.mend = mend{
-			mounts:   []bind{{source: "/", target: "/rootfs", slave: true}},
-			settings: []option{{"host-root", "/rootfs"}},
+			mounts: []bind{{source: "/", target: "/rootfs", slave: true}},
+		}
+		if c.o.named("host-root") {
+			f.mend.settings = []option{{"host-root", "/rootfs"}}
 		}
 	} else if _, err := os.ReadDir(filepath.Join(c.o.HostRoot, "etc")); err != nil {
 		f.Status = shipper.Degraded
@@ -70,11 +72,11 @@ func (c *checks) ofSysRoot() finding {
 	if _, err := os.ReadDir(filepath.Join(c.o.SysRoot, "devices/system/cpu")); err != nil {
 		f.Status = shipper.Degraded
 		f.Text = fmt.Sprintf("%s isn't a /sys (%s): the machine's CPUs, disks and network interfaces aren't described.", c.o.SysRoot, firstOf(err))
-		f.mend = mountAt("sys-root", c.o.SysRoot, "/sys", "/sys")
+		f.mend = c.mountAt("sys-root", c.o.SysRoot, "/sys", "/sys")
 	} else if c.o.SysRoot == "/sys" && c.where.kind != onHost {
 		f.Status = shipper.Degraded
 		f.Text = "The node's /sys isn't mounted, which is optional: the description of the machine lacks the node's network interfaces."
-		f.mend = mountAt("sys-root", c.o.SysRoot, "/sys", "/sys")
+		f.mend = c.mountAt("sys-root", c.o.SysRoot, "/sys", "/sys")
 	}
 	return f
 }

@@ -47,9 +47,10 @@ const debugVerbosity = 3
 const followsFromVerbosity = "follows from -" + verbosity
 
 // derive sets what follows from other options and isn't set itself: the level of the log
-// from klog's verbosity, and the time that a document covers from a -housekeeping_interval
+// from klog's verbosity, where documents go from -storage_driver, and the time that a document covers from a -housekeeping_interval
 // that goes well with cAdvisor, such as 30s.
 func (o *options) derive() {
+	o.deriveOutput()
 	if o.Verbosity >= debugVerbosity && o.origins["log-level"] == "" {
 		o.LogLevel = "debug"
 		o.origins["log-level"] = followsFromVerbosity

@@ -41,7 +41,7 @@ type options struct {
 	MachineIDFile              string
 	BootIDFile                 string
 	MaxProcs                   int
-	StorageDriver              string
+	StorageDrivers             string // as given
 	ESHost                     string
 	ESIndex                    string
 	EnableMetrics              string
@@ -98,6 +98,12 @@ type options struct {
 	AuthPagesOnly bool
 	AllowedHosts  string
 
+	// StorageDriver is the one of StorageDrivers that documents wait for, or go to alone:
+	// "elasticsearch", "stdout", or "" for none. They go to standard output as well if
+	// PrintToo is set.
+	StorageDriver string
+	PrintToo      bool
+
 	// ignored are cAdvisor's flags that were given and mean nothing here; unknown are
 	// sentences about environment variables that belong to no option.
 	ignored, unknown []string
@@ -125,20 +131,20 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.DurationVar(&o.UpdateMachineInfoInterval, "update_machine_info_interval", 5*time.Minute, "time between looks at the machine itself")
 	fs.DurationVar(&o.StorageDuration, "storage_duration", 2*time.Minute, "how long samples are kept in memory")
 	fs.BoolVar(&o.DockerOnly, "docker_only", false, "leave out cgroups that no container runtime made, such as systemd units")
-	fs.StringVar(&o.RawCgroupPrefixes, "raw_cgroup_prefix_whitelist", "", "comma-separated cgroup path prefixes that are measured even with -docker_only")
+	fs.StringVar(&o.RawCgroupPrefixes, "raw_cgroup_prefix_whitelist", "", "comma-separated cgroup path prefixes: of the cgroups that no container runtime made, those are measured, even with -docker_only, and no others, even without it")
 	fs.StringVar(&o.Docker, "docker", "unix:///var/run/docker.sock", "the engine's API; used for events, and on the leader of a Swarm for its state, if it answers; never needed")
 	fs.BoolVar(&o.DockerTLS, "docker-tls", false, "use TLS to reach the engine")
 	fs.StringVar(&o.DockerTLSCert, "docker-tls-cert", "cert.pem", "client certificate for -docker-tls")
 	fs.StringVar(&o.DockerTLSKey, "docker-tls-key", "key.pem", "client key for -docker-tls")
 	fs.StringVar(&o.DockerTLSCA, "docker-tls-ca", "ca.pem", "CA for -docker-tls")
-	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it; its folder containers tells who containers are, and the folders of layers and volumes, where they are mounted, what they take on disk")
+	fs.StringVar(&o.DockerRoot, "docker_root", "/var/lib/docker", "the engine's data directory as the agent sees it, looked for below /host and /rootfs, too, where it isn't set; its folder containers tells who containers are, and the folders of layers and volumes, where they are mounted, what they take on disk")
 	fs.StringVar(&o.Podman, "podman", "unix:///var/run/podman/podman.sock", "Podman's API; tells labels, states and health if it answers, never needed")
-	fs.StringVar(&o.Containerd, "containerd", "/run/containerd/containerd.sock", "containerd's socket; tells labels, images and the time of creation if it answers, never needed")
+	fs.StringVar(&o.Containerd, "containerd", "/run/containerd/containerd.sock", "containerd's socket, looked for in /var/run, too, where it isn't set; tells labels, images and the time of creation if it answers, never needed")
 	fs.StringVar(&o.ContainerdNamespace, "containerd-namespace", "k8s.io", "containerd's namespace: cgroups below a parent of that name are taken for its containers; others are known by their cgroups or by -containerd-run, all namespaces but Docker's")
-	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id; the first readable one counts")
-	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
+	fs.StringVar(&o.MachineIDFile, "machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "comma-separated files that may hold the machine id, each looked for below -host-root first; the first good one counts")
+	fs.StringVar(&o.BootIDFile, "boot_id_file", "", "comma-separated files that may hold the boot's id, each looked for below -host-root first; the first readable one counts (default sys/kernel/random/boot_id below -proc-root)")
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
-	fs.StringVar(&o.StorageDriver, "storage_driver", "", "where documents go: elasticsearch, stdout, or empty to keep them in the spool until there is one")
+	fs.StringVar(&o.StorageDrivers, "storage_driver", "", "where documents go: elasticsearch, stdout, both with a comma between them, or empty to keep them in the spool until there is an Elasticsearch; cAdvisor's others (bigquery, influxdb, kafka, redis, statsd) are accepted, and nothing is sent there")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
 	fs.StringVar(&o.ESIndex, "storage_driver_es_index", "cadvisor", "prefix of the daily indices, and name of their alias and template")
 
@@ -158,14 +164,14 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.StringVar(&o.EventAgeLimit, "event_storage_age_limit", "default=24h", "comma-separated list of type=time: how long events are kept for the API; types are default, containerCreation, containerDeletion, oom and oomKill")
 	fs.StringVar(&o.EventCountLimit, "event_storage_event_limit", "default=100000", "comma-separated list of type=number: how many events are kept; 0 for none")
 
-	fs.StringVar(&o.PodmanRoot, "podman-root", "/var/lib/containers", "Podman's data directory as the agent sees it; read are its folder storage/overlay-containers and, where it is mounted, for the size of layers storage/overlay")
-	fs.StringVar(&o.ContainerdRun, "containerd-run", "/run/containerd", "containerd's state directory as the agent sees it; only its folder io.containerd.runtime.v2.task is read")
+	fs.StringVar(&o.PodmanRoot, "podman-root", "/var/lib/containers", "Podman's data directory as the agent sees it, looked for below /host and /rootfs, too, where it isn't set; read are its folder storage/overlay-containers and, where it is mounted, for the size of layers storage/overlay")
+	fs.StringVar(&o.ContainerdRun, "containerd-run", "/run/containerd", "containerd's state directory as the agent sees it, looked for in /var/run and below /host and /rootfs, too, where it isn't set; only its folder io.containerd.runtime.v2.task is read")
 	o.httpFlags(fs)
 
-	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted")
-	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted")
-	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces")
-	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the distribution's name and all filesystems (default / where the agent isn't in a container)")
+	fs.StringVar(&o.ProcRoot, "proc-root", "/proc", "where the node's /proc is mounted; where it isn't set, the first that there is of /host/proc, /rootfs/proc and /proc")
+	fs.StringVar(&o.CgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the node's /sys/fs/cgroup is mounted; where it isn't set, the first that there is of /host/sys/fs/cgroup, /rootfs/sys/fs/cgroup and /sys/fs/cgroup")
+	fs.StringVar(&o.SysRoot, "sys-root", "/sys", "where the node's /sys is mounted; a container's own shows the same machine, but not the node's network interfaces; where it isn't set, the first that there is of /host/sys, /rootfs/sys and /sys")
+	fs.StringVar(&o.HostRoot, "host-root", "", "where the node's / is mounted, if it is: gives the machine id, the distribution's name and all filesystems (default / where the agent isn't in a container, else /host or /rootfs if that is it)")
 	fs.StringVar(&o.NodeName, "node-name", "", "name of this node in documents (default the host name)")
 	fs.StringVar(&o.NodeID, "node-id", "", "Swarm id of this node (default what its tasks say)")
 	fs.DurationVar(&o.ShipInterval, "ship-interval", 10*time.Second, "time that one document covers, a multiple of -housekeeping_interval; where it isn't set, the next one from 10 s on")
@@ -228,6 +234,7 @@ func (o *options) parse(fs *flag.FlagSet, args, environ []string, stdout io.Writ
 	if err := o.fromEnvironment(fs, environ); err != nil {
 		return nil, usageError{err}
 	}
+	o.find(fs, "")
 	o.derive()
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
@@ -236,7 +243,7 @@ func (o *options) parse(fs *flag.FlagSet, args, environ []string, stdout io.Writ
 }
 
 // fromFlag is the origin of an option of the command line. Others are the name of the
-// environment variable, or what the option follows from.
+// environment variable, found, or what the option follows from.
 const fromFlag = "flag"
 
 // normalize rewrites each flag whose name differs from a declared one only in '-' and
@@ -338,7 +345,11 @@ func (o *options) check() error {
 	oneOf := func(name, value string, valid ...string) {
 		refuseIf(!slices.Contains(valid, value), "-%s can't be %q; did you mean %q? (%s)", name, value, nearest(value, valid), strings.Join(valid, ", "))
 	}
-	oneOf("storage_driver", o.StorageDriver, "", "elasticsearch", "stdout")
+	for driver := range strings.SplitSeq(o.StorageDrivers, ",") {
+		if !slices.Contains(otherDrivers(), driver) { // nobody means these who writes something else
+			oneOf("storage_driver", driver, "", "elasticsearch", "stdout")
+		}
+	}
 	if _, err := o.groups(); err != nil {
 		refuse(err)
 	}

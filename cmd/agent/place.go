@@ -63,9 +63,8 @@ var volumeMount = regexp.MustCompile(`^(.*)/volumes/[^/]+/_data(?:/|$)`)
 // secretMount is a Swarm secret, by its id, in the memory where the engine has them.
 var secretMount = regexp.MustCompile(`^/[0-9a-z]{25}$`)
 
-// findPlace finds out where the agent runs. Its own /proc tells, whatever is mounted
-// elsewhere.
-func findPlace(ctx context.Context, o *options, engine *docker.Engine) *place {
+// placeHere is findPlace without the engine's word: a service is a container to it.
+func placeHere() *place {
 	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		mounts = nil // a host that is closed up tells nothing, and is one
@@ -74,6 +73,13 @@ func findPlace(ctx context.Context, o *options, engine *docker.Engine) *place {
 	if p.kind == onHost {
 		p.kind = withoutMounts()
 	}
+	return p
+}
+
+// findPlace finds out where the agent runs. Its own /proc tells, whatever is mounted
+// elsewhere.
+func findPlace(ctx context.Context, o *options, engine *docker.Engine) *place {
+	p := placeHere()
 	if p.id != "" && engine != nil {
 		p.know(ctx, o, engine)
 	}

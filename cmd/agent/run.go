@@ -56,6 +56,7 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 		return err
 	}
 	defer parts.close()
+	parts.warn(o, log)
 
 	self := newSelf(parts.cgroups)
 	defer self.close()
@@ -95,14 +96,20 @@ type output struct {
 }
 
 func (p program) output(ctx context.Context, o *options, self *self, log *zap.Logger) (output, error) {
+	lines := func() *shipper.Lines {
+		return shipper.NewLines(p.stdout, o.encoder(o.ShipInterval), self.tell, log)
+	}
 	if o.StorageDriver == "stdout" {
-		return output{sink: shipper.NewLines(p.stdout, o.encoder(o.ShipInterval), self.tell, log)}, nil
+		return output{sink: lines()}, nil
 	}
 	options := o.shipper(log)
 	options.Self = self.tell
 	s, err := shipper.New(ctx, options)
 	if err != nil {
 		return output{}, err
+	}
+	if o.PrintToo {
+		return output{twoSinks{s, lines()}, s}, nil
 	}
 	return output{s, s}, nil
 }
@@ -136,12 +143,24 @@ func (s *state) run(ctx context.Context, l net.Listener, out output, log *zap.Lo
 	return errors.Join(err, <-served)
 }
 
+// warn says once, in doctor's words, that the agent goes on with what its container has of
+// /proc, because the node's isn't mounted. That only a part of the cgroups is to be seen is a
+// note.
+func (p *parts) warn(o *options, log *zap.Logger) {
+	c := checks{o: o, where: placeHere(), proc: p.proc}
+	for _, f := range c.ofProc() {
+		if m := f.mend.line(c.where); f.Status == shipper.Fault && m != nil {
+			log.Warn(f.Text, zap.Stringer("mend", m))
+		}
+	}
+}
+
 // report says once what in the options has no effect, or an unwanted one.
 func (o *options) report(log *zap.Logger) {
 	for _, name := range o.ignored {
 		log.Info(ignoredSentence(name))
 	}
-	for _, sentence := range o.unknown {
+	for _, sentence := range append(o.unmet(), o.unknown...) {
 		log.Warn(sentence)
 	}
 	if o.passwordShown {
@@ -155,7 +174,11 @@ const passwordSentence = "a command line can be read by everybody on the node, a
 func (o *options) destination() string {
 	switch o.StorageDriver {
 	case "elasticsearch":
-		return "Elasticsearch at " + redact(o.ESHost)
+		to := "Elasticsearch at " + redact(o.ESHost)
+		if o.PrintToo {
+			to += ", and to standard output"
+		}
+		return to
 	case "stdout":
 		return "standard output"
 	}

@@ -74,7 +74,7 @@ func (p program) testOutput(ctx context.Context, args []string) error {
 	report := outputReport{OutputReport: shipper.RunOutputTest(ctx, options, test)}
 	if o.StorageDriver != "elasticsearch" && purpose == shipper.ForAgent {
 		report.Findings = append(report.Findings, shipper.Finding{Check: "storage_driver", Status: shipper.Degraded,
-			Text: fmt.Sprintf("-storage_driver is %q: the agent sends nothing to Elasticsearch; set -storage_driver=elasticsearch", o.StorageDriver)})
+			Text: fmt.Sprintf("-storage_driver is %q: the agent sends nothing to Elasticsearch; set -storage_driver=elasticsearch", o.StorageDrivers)})
 	}
 	if o.KibanaHost != "" && purpose != shipper.ForAudit {
 		f, err := o.testKibana(ctx)

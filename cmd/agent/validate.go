@@ -32,7 +32,7 @@ func (s *state) validate(ctx context.Context) web.Report {
 	disks, disksErr := proc.Schedulers(s.options.SysRoot)
 	return web.Report{
 		Version: versionString() + " (swarmgauge)",
-		OS:      cmp.Or(node.OS, "not known: mount the node's / read-only and name it with -host-root"),
+		OS:      cmp.Or(node.OS, "not known: mount the node's / read-only at /rootfs, or name its place with -host-root"),
 		Sections: []web.Section{
 			kernelSection(node.Kernel),
 			cgroupSection(s.parts.cgroups.Mode(), setup),
