@@ -38,8 +38,8 @@ func TestMountsOfCAdvisor(t *testing.T) {
 		"--volume=/sys:/sys:ro",
 		"--volume="+e.DataRoot()+"/:/var/lib/docker:ro",
 		"--volume=/dev/disk/:/dev/disk:ro",
-		"--publish=8080:8080", "--name=cadvisor",
-		agentImage, "-logtostderr")
+		"--publish=9080:9080", "--name=cadvisor",
+		agentImage, "-logtostderr", "--port=9080")
 	t.Cleanup(func() {
 		if t.Failed() {
 			logs := exec.Command("docker", "logs", id)
@@ -48,7 +48,7 @@ func TestMountsOfCAdvisor(t *testing.T) {
 			t.Logf("the agent's log:\n%s", out)
 		}
 	})
-	inside := &agent{URL: "http://" + net.JoinHostPort(e.Addr().String(), "8080")}
+	inside := &agent{URL: "http://" + net.JoinHostPort(e.Addr().String(), "9080")}
 	waitFor(t, 30*time.Second, "the agent to answer", func() error {
 		_, err := httpGet(t, inside.URL+"/healthz")
 		return err
@@ -73,6 +73,11 @@ func TestMountsOfCAdvisor(t *testing.T) {
 			}
 			return nil
 		})
+	})
+	t.Run("healthcheck", func(t *testing.T) { // without arguments, as the image's
+		if out := docker(t, e, "exec", id, "/agent", "healthcheck"); out != "ok" {
+			t.Errorf("%q", out)
+		}
 	})
 	t.Run("check-config", func(t *testing.T) {
 		var told struct {
@@ -118,6 +123,14 @@ func sameMachine(t *testing.T, inside, outside *agent) {
 		delete(v, "timestamp")
 		return v
 	}
+	for _, a := range []*agent{inside, outside} {
+		waitFor(t, 20*time.Second, "the filesystems, which are looked at in the background", func() error {
+			if machine(a, "/api/v1.3/machine")["filesystems"] == nil {
+				return errNotYet
+			}
+			return nil
+		})
+	}
 	for _, path := range []string{"/api/v1.3/machine", "/api/v2.1/attributes"} {
 		got, want := machine(inside, path), machine(outside, path)
 		for key := range want {
@@ -155,7 +168,7 @@ func prettyName(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile("/etc/os-release")
 	if err != nil {
-		t.Skip("this machine says nothing of its distribution: ", err)
+		lab.Lack(t, "this machine says nothing of its distribution: "+err.Error())
 	}
 	found := regexp.MustCompile(`(?m)^PRETTY_NAME="(.*)"$`).FindSubmatch(text)
 	if found == nil {

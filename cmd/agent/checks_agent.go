@@ -22,7 +22,7 @@ func (c *checks) ofAgent(ctx context.Context) []finding {
 	f := finding{Check: "agent", Status: shipper.OK, Text: fmt.Sprintf("No agent answers on port %d here; what follows is what one would find.", c.o.Port)}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	status, body, err := c.o.askHealth(ctx, "?details")
+	status, body, err := askHealth(ctx, c.o.healthURL()+"?details")
 	if err != nil {
 		return []finding{f}
 	}
@@ -45,13 +45,17 @@ func (c *checks) ofAgent(ctx context.Context) []finding {
 	return all
 }
 
-// askHealth asks /healthz of the agent that was started with the same options.
-func (o *options) askHealth(ctx context.Context, query string) (status int, body []byte, err error) {
+// healthURL is the address of /healthz of the agent that was started with the same options.
+func (o *options) healthURL() string {
 	host := o.ListenIP
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	url := "http://" + net.JoinHostPort(host, strconv.Itoa(o.Port)) + o.URLBasePrefix + web.HealthPath + query
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(o.Port)) + o.URLBasePrefix + web.HealthPath
+}
+
+// askHealth asks an agent how it is.
+func askHealth(ctx context.Context, url string) (status int, body []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, err

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,6 +205,35 @@ func TestHealthcheckWithoutAgentFails(t *testing.T) {
 	if code != exitFailure || !strings.Contains(stderr, "no agent answers") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
+}
+
+// An image's check knows the port of cAdvisor by a variable, or by the first process.
+func TestHealthcheckFindsTheAgent(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/x/healthz" {
+			http.NotFound(w, r)
+			return
+		}
+		io.WriteString(w, "ok")
+	}))
+	defer server.Close()
+	code, stdout, stderr := invoke(t, []string{"CADVISOR_HEALTHCHECK_URL=" + server.URL + "/x/healthz"}, "healthcheck")
+	if code != exitOK || stdout != "ok\n" {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	}
+
+	f := func(commandLine string, want ...string) {
+		t.Helper()
+		if got := agentArgs(commandLine, "/agent"); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", commandLine, got, want)
+		}
+	}
+	f("")
+	f("/agent\x00")
+	f("/agent\x00-port=9080\x00-logtostderr\x00", "-port=9080", "-logtostderr")
+	f("/agent\x00run\x00-port\x009080\x00", "-port", "9080")
+	f("/agent\x00collect\x00")
+	f("/sbin/init\x00-port=9080\x00")
 }
 
 func TestTemplateIsPrintedForItsPrefix(t *testing.T) {
