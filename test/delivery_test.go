@@ -613,9 +613,12 @@ func testReadOnlySpool(t *testing.T, g *target, prefix string) {
 	a := startAgent(t, g.options(prefix, "-storage_driver_es_host=http://"+server.address, "-spool-dir="+filepath.Join(spool, "spool"),
 		"-es-user=agent", "-es-password-file="+g.file(t, "password", agentPassword))...)
 	a.awaitProblem(t, "Documents are kept in memory", "read-only file system")
-	if d := a.delivery(t); d.Memory == 0 {
-		t.Errorf("nothing in memory: %+v", d)
-	}
+	waitFor(t, 20*time.Second, "documents in memory", func() error { // the problem is told before there are any
+		if d := a.delivery(t); d.Memory == 0 {
+			return fmt.Errorf("%+v", d)
+		}
+		return nil
+	})
 	if err := syscall.Mount("swarmgauge-test", spool, "tmpfs", syscall.MS_REMOUNT, "size=16m"); err != nil {
 		t.Fatal(err)
 	}
