@@ -141,6 +141,7 @@ type template struct {
 	inferred bool      // it can't be seen, and that was said
 	outdated string    // a remark, if it is ours, older, and can't be renewed
 	obstacle Remedy    // what mends what inspect has found in the way
+	blocked  bool      // inspect has found something in the way
 }
 
 func newTemplate(s *sender, o *Options, c *counts) *template {
@@ -162,6 +163,12 @@ func (t *template) ensure(ctx context.Context) (f fate, sentence string) {
 	}
 	if f == delivered {
 		f, sentence = t.inspect(ctx)
+		if f == delivered && t.blocked && !t.given {
+			// What was in the way may have been the template of that name, gone since find
+			// has seen it: documents would get into an index without one.
+			f, sentence = t.find(ctx)
+		}
+		t.blocked = f == hold
 	}
 	switch f {
 	case delivered:

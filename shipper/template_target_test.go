@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +75,52 @@ func TestTargets(t *testing.T) {
 	f("", `{"restored":{"aliases":{"cadvisor-2020.01.01":{}}}}`, "")
 	f(`{"template":{"settings":{"index":{"translog":{"durability":"async"}}}}}`, `{"cadvisor-TODAY":{"settings":{"index":{"translog":{"durability":"async"}}}},"cadvisor-2020.01.01":{}}`, "",
 		"1 of the indices cadvisor-*", "The index template that applies to cadvisor-")
+}
+
+// vanishing is a fake with somebody's template of a data stream, which is deleted between the
+// look at the template and that at what would apply.
+type vanishing struct {
+	*estest.Server
+	sync.Mutex
+	going bool // deleted with the next look at it
+	gone  bool
+}
+
+func (v *vanishing) RoundTrip(r *http.Request) (*http.Response, error) {
+	v.Lock()
+	defer v.Unlock()
+	const theirs = `{"index_templates":[{"name":"cadvisor","index_template":{"index_patterns":["cadvisor-*"],"data_stream":{}}}]}`
+	k := knowing{Server: v.Server}
+	if !v.gone {
+		k.simulated = `{"template":{"mappings":{"_data_stream_timestamp":{"enabled":true}}}}`
+		if r.Method == http.MethodGet && r.URL.Path == "/_index_template/cadvisor" {
+			v.gone = v.going
+			return &http.Response{
+				StatusCode: 200, Request: r, Header: http.Header{"X-Elastic-Product": {"Elasticsearch"}},
+				Body: io.NopCloser(strings.NewReader(theirs)),
+			}, nil
+		}
+	}
+	return k.RoundTrip(r)
+}
+
+// TestTemplateThatVanishes: no document gets into an index without a template because what was
+// in the way went at the wrong moment.
+func TestTemplateThatVanishes(t *testing.T) {
+	es := &vanishing{Server: estest.New()}
+	o := testOptions(t, nil)
+	o.Addresses, o.Transport = []string{"http://es:9200"}, es
+	s, stop := start(t, o)
+	defer stop()
+	newLoad(3).tick(s)
+	eventually(t, "it is held", func() bool { return s.Stats().Held })
+	es.Lock()
+	es.going = true
+	es.Unlock()
+	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 })
+	if es.Template("cadvisor") == nil {
+		t.Error("there is no template")
+	}
 }
 
 // TestStray: a user who may see neither templates nor indices learns from the first answer
