@@ -72,6 +72,12 @@ func (f *fakeRuntime) set(c metric.Container) {
 	f.containers[c.ID] = &c
 }
 
+func (f *fakeRuntime) forget(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.containers, id)
+}
+
 // recorder is a Sink that keeps copies.
 type recorder struct {
 	windows []recorded

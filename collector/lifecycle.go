@@ -52,6 +52,7 @@ type exit struct {
 	ended     time.Time
 	due       time.Time
 	tries     int
+	forgotten bool // the runtime knew nothing of it when it was asked last
 }
 
 const (
@@ -59,9 +60,11 @@ const (
 	sameOccasion = 10 * time.Second
 	// hold is how long an event waits for a name or for the other source.
 	hold = 2 * time.Second
-	// exitTries bounds the looks for an exit code, one each second: the engine
-	// writes it a moment after the cgroup has gone.
-	exitTries = 5
+	// exitTries are the looks for an exit code, one each second: the engine writes it a moment
+	// after the cgroup has gone. An engine that still knows the container and hasn't written
+	// it may be slow, or may be starting: it is asked for exitPatience, now and then.
+	exitTries    = 5
+	exitPatience = 30 * time.Second
 	// remember is how long an ended container can still be named.
 	remember = time.Minute
 )
@@ -164,12 +167,17 @@ func (l *lifecycle) release(c *Collector) {
 			pending = append(pending, x)
 			continue
 		}
-		if x.tries++; x.tries < exitTries {
+		switch x.tries++; {
+		case x.tries < exitTries:
 			x.due = now.Add(time.Second)
-			pending = append(pending, x)
-		} else {
+		case !x.forgotten && now.Sub(x.ended) < exitPatience:
+			x.due = now.Add(exitPatience / 10)
+		default:
 			c.tellEnd(x.container.Path, x.ended, UnknownExit)
+			l.observe(metric.Event{Time: x.ended, Action: metric.Die, ID: x.container.ID, Container: x.container, ExitCode: UnknownExit})
+			continue
 		}
+		pending = append(pending, x)
 	}
 	clear(l.exits[len(pending):])
 	l.exits = pending
@@ -245,12 +253,13 @@ func (l *lifecycle) restarted(c *Collector, x *exit, again time.Time) {
 
 // exited takes the answer to the question how a container ended.
 func (l *lifecycle) exited(c *Collector, a identified) {
-	if a.err != nil {
-		return
-	}
 	i := slices.IndexFunc(l.exits, func(x exit) bool { return x.container.Path == a.path })
 	if i < 0 {
 		return // an earlier answer has told
+	}
+	l.exits[i].forgotten = a.err != nil
+	if a.err != nil {
+		return
 	}
 	x := l.exits[i]
 	if a.container.Exit == nil {

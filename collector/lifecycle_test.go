@@ -214,6 +214,21 @@ func TestEventOfAnUnknownContainerIsPassedWithItsID(t *testing.T) {
 	}
 }
 
+// A container that its runtime knows no more has ended all the same.
+func TestEndOfWhatIsForgottenIsToldWithoutItsCode(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	stop := b.start(t, id("9"), "sleep", "60")
+	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "running", Started: time.Now()})
+	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	b.runtime.forget(id("9"))
+	stop()
+	b.tickUntil(t, "no end", func() bool { return len(b.sink.events) > 1 })
+	if die := b.sink.events[1]; die.Action != metric.Die || die.ExitCode != metric.UnknownExit || die.Container.Name != "db" {
+		t.Errorf("%+v", die)
+	}
+}
+
 // A container that is started again before its runtime was asked how it ended has ended all
 // the same, before its new start, and nobody knows how.
 func TestRestartAtOnceIsAnEndAndAStart(t *testing.T) {
