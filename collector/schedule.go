@@ -38,15 +38,32 @@ type wake struct {
 
 func newSchedule(interval time.Duration, clocks func() clocks) *schedule {
 	s := &schedule{interval: int64(interval), timer: time.NewTimer(time.Hour), clocks: clocks, last: clocks()}
-	s.arm(time.Now())
+	s.arm()
 	return s
 }
 
-// arm sets the timer for the first slot after now.
-func (s *schedule) arm(now time.Time) {
-	wall := s.clocks().wall
-	s.next = (wall/s.interval + 1) * s.interval
-	wait := time.Duration(s.next - wall)
+// together is how far apart the readings of two clocks may be to count as of one instant.
+const together = time.Millisecond
+
+// read returns what the clocks say, and the instant of that. The process may lose the CPU
+// between the two; a slot that passes meanwhile would be in neither.
+func (s *schedule) read() (c clocks, now time.Time) {
+	const tries = 10 // on a machine that is that busy, the last one has to do
+	for range tries {
+		before := time.Now()
+		c = s.clocks()
+		if now = time.Now(); now.Sub(before) < together {
+			break
+		}
+	}
+	return c, now
+}
+
+// arm sets the timer for the first slot that comes.
+func (s *schedule) arm() {
+	c, now := s.read()
+	s.next = (c.wall/s.interval + 1) * s.interval
+	wait := time.Duration(s.next - c.wall)
 	s.due = now.Add(wait)
 	s.timer.Reset(wait)
 }
@@ -90,8 +107,10 @@ func (s *schedule) wake() (w wake) {
 		w.asleep, w.suspended = asleep, int64(asleep)/s.interval
 	}
 	if w.stepped != 0 || w.asleep != 0 {
+		var now time.Time
+		s.last, now = s.read()
 		s.next = s.last.wall - s.last.wall%s.interval
-		s.due = time.Now().Add(-time.Duration(s.last.wall - s.next))
+		s.due = now.Add(-time.Duration(s.last.wall - s.next))
 	}
 	w.slot = s.next
 	return w
@@ -105,10 +124,12 @@ func (s *schedule) late() time.Duration { return s.lateness }
 // done ends the work on the slot and waits for the next one. It returns how long the
 // work took and how many slots have passed during it.
 func (s *schedule) done() (took time.Duration, missed int64) {
-	now := time.Now()
-	took, missed = now.Sub(s.woke), int64(now.Sub(s.due))/s.interval
-	s.arm(now)
-	return took, missed
+	took = time.Since(s.woke)
+	before := s.due
+	s.arm()
+	// From the slot that was worked on to the one that is waited for, and not to this instant:
+	// none passes between two looks at the clock.
+	return took, max(0, int64(s.due.Sub(before).Round(time.Duration(s.interval)))/s.interval-1)
 }
 
 func (s *schedule) stop() { s.timer.Stop() }

@@ -77,6 +77,31 @@ func TestOverrunsAreCountedAndNeverOverlap(t *testing.T) {
 	f(3500*time.Millisecond, 3)
 }
 
+// A process that loses the CPU between two looks at the clock has missed the slots of that time,
+// too.
+func TestSlotsThatPassBetweenTwoLooksAreCounted(t *testing.T) {
+	for _, lost := range []time.Duration{0, 300 * time.Millisecond, 1200 * time.Millisecond, 2500 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			machine := newMachineClocks()
+			pause := time.Duration(0) // before the clocks are read next
+			s := newSchedule(time.Second, func() clocks {
+				time.Sleep(pause)
+				pause = 0
+				return machine.read()
+			})
+			defer s.stop()
+			first, _ := s.wait(context.Background(), nil)
+			time.Sleep(900 * time.Millisecond)
+			pause = lost
+			_, missed := s.done()
+			next, _ := s.wait(context.Background(), nil)
+			if want := (next.slot-first.slot)/1e9 - 1; missed != want || next.stopped != 0 || s.late() != 0 {
+				t.Errorf("%v lost: %d missed from %d to %+v, want %d; %v late", lost, missed, first.slot, next, want, s.late())
+			}
+		})
+	}
+}
+
 // A process that didn't run misses the slots of that time, and is back in step with the next
 // one that it sees.
 func TestStoppedSlotsAreCountedAndNotMadeUpFor(t *testing.T) {
