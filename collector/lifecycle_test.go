@@ -214,13 +214,19 @@ func TestEventOfAnUnknownContainerIsPassedWithItsID(t *testing.T) {
 	}
 }
 
-// A container that its runtime knows no more has ended all the same.
-func TestEndOfWhatIsForgottenIsToldWithoutItsCode(t *testing.T) {
-	b := newBench(t, nil)
+// newBenchWithDB has the container 9, called db, run, and its start be told.
+func newBenchWithDB(t *testing.T) (b *bench, stop func()) {
+	b = newBench(t, nil)
 	b.tick(t)
-	stop := b.start(t, id("9"), "sleep", "60")
+	stop = b.start(t, id("9"), "sleep", "60")
 	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "running", Started: time.Now()})
 	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	return b, stop
+}
+
+// A container that its runtime knows no more has ended all the same.
+func TestEndOfWhatIsForgottenIsToldWithoutItsCode(t *testing.T) {
+	b, stop := newBenchWithDB(t)
 	b.runtime.forget(id("9"))
 	stop()
 	b.tickUntil(t, "no end", func() bool { return len(b.sink.events) > 1 })
@@ -232,11 +238,7 @@ func TestEndOfWhatIsForgottenIsToldWithoutItsCode(t *testing.T) {
 // A container that is started again before its runtime was asked how it ended has ended all
 // the same, before its new start, and nobody knows how.
 func TestRestartAtOnceIsAnEndAndAStart(t *testing.T) {
-	b := newBench(t, nil)
-	b.tick(t)
-	stop := b.start(t, id("9"), "sleep", "60")
-	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "running", Started: time.Now()})
-	b.tickUntil(t, "no start event", func() bool { return len(b.sink.events) > 0 })
+	b, stop := newBenchWithDB(t)
 	stop()
 	again := time.Now()
 	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "running", Started: again})

@@ -52,6 +52,10 @@ func term(field string, value any) map[string]any {
 	return map[string]any{"term": map[string]any{field: value}}
 }
 
+func above(field string, number float64) map[string]any {
+	return map[string]any{"range": map[string]any{field: map[string]any{"gt": number}}}
+}
+
 func not(clause map[string]any) map[string]any {
 	return map[string]any{"bool": map[string]any{"must_not": []any{clause}}}
 }
@@ -65,7 +69,7 @@ func thresholds() []threshold {
 		{key: "node-without-agent", name: "A node of the Swarm has no agent that reports", dataset: "swarm_node", beside: "agent", aggregate: "sum", field: "agent.batch.documents", group: "swarm.node.name", minutes: 5, operator: "<", than: 1, note: needsSocket},
 		{key: "node-not-ready", name: "A node of the Swarm isn't ready", dataset: "swarm_node", filter: []map[string]any{not(term("swarm.node.state", "ready"))}, aggregate: "count", group: "swarm.node.name", minutes: 2, operator: ">", than: 0, note: "Of documents in which `swarm.node.state` isn't ready. " + needsSocket},
 		{key: "service-under-replicated", name: "A service lacks replicas for 5 minutes", dataset: "service", aggregate: "min", field: "swarm.service.missing", group: "swarm.service.name", minutes: 5, operator: ">", than: 0, note: needsSocket},
-		{key: "crash-loop", name: "A service's containers failed three times in 10 minutes", dataset: "event", filter: []map[string]any{term("event.action", "die"), not(term("container.exit_code", 0))}, aggregate: "count", group: "swarm.service.name", minutes: 10, operator: ">=", than: 3, note: "Of ends (`event.action: die`) with another `container.exit_code` than 0."},
+		{key: "crash-loop", name: "A service's containers failed three times in 10 minutes", dataset: "event", filter: []map[string]any{term("event.action", "die"), above("container.exit_code", 0)}, aggregate: "count", group: "swarm.service.name", minutes: 10, operator: ">=", than: 3, note: "Of ends (`event.action: die`) with a `container.exit_code` above 0: one that nobody tells is no failure."},
 		{key: "oom-kill", name: "The OOM killer ended a process of a container", dataset: "container", aggregate: "sum", field: "container.memory.oom_kills", group: "container.name", minutes: 5, operator: ">", than: 0},
 		{key: "memory-near-limit", name: "A container is above 90 % of its memory limit for 10 minutes", dataset: "container", aggregate: "min", field: "container.memory.limit_usage", group: "container.name", minutes: 10, operator: ">", than: 0.9},
 		{key: "cpu-throttled", name: "A container is throttled in more than 25 % of periods over 15 minutes", dataset: "container", aggregate: "avg", field: "container.cpu.throttled_ratio", group: "container.name", minutes: 15, operator: ">", than: 0.25},

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +122,7 @@ func (c *checks) mendDelivery(ctx context.Context, f *shipper.Finding) mend {
 		}
 		return elastic("renew the server's certificate, that of %s, which ended on %s; the agent has nothing to do with it", r.Subject, r.Ended.UTC().Format(time.DateOnly))
 	case shipper.SetClock:
-		return keepClock
+		return keepClock()
 	case shipper.OtherAddress:
 		return mend{settings: []option{{"storage_driver_es_host", someHost}}}
 	case shipper.AllowTemplate:
@@ -149,7 +148,7 @@ func (c *checks) mendDelivery(ctx context.Context, f *shipper.Finding) mend {
 }
 
 // keepClock has the node's clock be kept right.
-var keepClock = mend{at: onNode, elsewhere: "timedatectl set-ntp true"}
+func keepClock() mend { return mend{at: onNode, elsewhere: "timedatectl set-ntp true"} }
 
 // mendAuthority gives the certificate of the authority that signs Elasticsearch's.
 func (c *checks) mendAuthority() mend {
@@ -174,13 +173,13 @@ func (c *checks) mendAuthority() mend {
 	return m
 }
 
-var numbered = regexp.MustCompile(`^(.*)-([1-9][0-9]?)$`)
-
-// otherName returns a name for something that takes the place of what has that name.
+// otherName returns a name for something that takes the place of what has that name: x-3 after
+// x-2 after x. What ends in a longer number, as a date does, isn't counted up.
 func otherName(name string) string {
-	if found := numbered.FindStringSubmatch(name); found != nil {
-		n, _ := strconv.Atoi(found[2]) // digits
-		return fmt.Sprintf("%s-%d", found[1], n+1)
+	if dash := strings.LastIndexByte(name, '-'); dash >= 0 && len(name)-dash <= len("-99") {
+		if n, err := strconv.ParseUint(name[dash+1:], 10, 8); err == nil && n > 0 && name[dash+1] != '0' {
+			return fmt.Sprintf("%s-%d", name[:dash], n+1)
+		}
 	}
 	return name + "-2"
 }
@@ -381,7 +380,7 @@ func (c *checks) ofClock(ctx context.Context) finding {
 		if ahead, slack, ok := shipper.ServerClock(ctx, c.o.shipper(zap.NewNop())); ok {
 			f.Status, f.Text = judgeClock(-ahead, slack, c.o.ShipInterval)
 			if f.Status != shipper.OK {
-				f.mend = keepClock
+				f.mend = keepClock()
 			}
 			return f
 		}
@@ -391,7 +390,7 @@ func (c *checks) ofClock(ctx context.Context) finding {
 	case err != nil:
 		f.Text = "Nobody tells whether the clock is right."
 	case state == unix.TIME_ERROR:
-		f.Status, f.mend = shipper.Degraded, keepClock
+		f.Status, f.mend = shipper.Degraded, keepClock()
 		f.Text = "The kernel says that nothing keeps the clock right (NTP), and no Elasticsearch tells the time: samples may have other slots than other nodes'."
 	default:
 		f.Text = "The kernel says that the clock is kept right (NTP)."

@@ -377,3 +377,14 @@ func TestMendOfDelivery(t *testing.T) {
 		t.Error(key)
 	}
 }
+
+func TestOtherName(t *testing.T) {
+	for name, want := range map[string]string{
+		"x": "x-2", "x-2": "x-3", "x-9": "x-10", "x-99": "x-100", "x-100": "x-100-2", "x-0": "x-0-2", "x-07": "x-07-2",
+		"x-": "x--2", "x-+3": "x-+3-2", "a-2026": "a-2026-2", "": "-2",
+	} {
+		if got := otherName(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
