@@ -32,6 +32,7 @@ type recent struct {
 	container  *metric.Container
 	lastMinute *metric.Window // nil where there is none
 	ended      time.Time
+	doubted    bool // whether it was for want of memory is being asked again
 }
 
 // held is an event that waits: for its container's name, or for the runtime to tell the
@@ -53,6 +54,9 @@ type exit struct {
 	due       time.Time
 	tries     int
 	forgotten bool // the runtime knew nothing of it when it was asked last
+	// again is from when on an answer to the question whether it was for want of memory is
+	// the last one; zero while nothing is known of the end.
+	again time.Time
 }
 
 const (
@@ -65,6 +69,10 @@ const (
 	// it may be slow, or may be starting: it is asked for exitPatience, now and then.
 	exitTries    = 5
 	exitPatience = 30 * time.Second
+	// killedExit is the exit code of what a SIGKILL has ended. An engine hears whether it was
+	// for want of memory apart from the end, and may hear it later: it is asked once more.
+	killedExit = 128 + 9
+	lateKill   = time.Second
 	// remember is how long an ended container can still be named.
 	remember = time.Minute
 )
@@ -112,7 +120,11 @@ func (l *lifecycle) pass(c *Collector, h held) {
 	}
 	l.passed[at] = passed{h.event.Time, h.observed}
 	if h.event.Action == metric.Die && l.sawEnd(&h.event) {
-		h.event.LastMinute = l.recent[h.event.ID].lastMinute
+		r := l.recent[h.event.ID]
+		h.event.LastMinute = r.lastMinute
+		if r.container.Exit != nil {
+			h.event.Container = r.container
+		}
 	}
 	if h.event.Container == nil {
 		h.event.Container = &metric.Container{ID: h.event.ID}
@@ -139,11 +151,20 @@ func (l *lifecycle) ready(c *Collector, e *metric.Event) bool {
 		return true
 	}
 	r := l.recent[e.ID]
-	if !l.sawEnd(e) || r.container.Exit == nil {
+	return l.sawEnd(e) && r.container.Exit != nil && !r.doubted
+}
+
+// learns tells whether the loop has yet to see the end that the event tells of, or the
+// runtime yet to say how it was. On a slow machine both may take longer than hold.
+func (l *lifecycle) learns(c *Collector, e *metric.Event) bool {
+	if e.Action != metric.Die || time.Since(e.Time) > sameOccasion {
 		return false
 	}
-	e.Container = r.container
-	return true
+	if l.sawEnd(e) {
+		return l.recent[e.ID].container.Exit == nil && slices.ContainsFunc(l.exits, func(x exit) bool { return x.container.ID == e.ID })
+	}
+	t := c.byID[e.ID]
+	return t != nil && t.container.Started.Before(e.Time)
 }
 
 // release passes on what has waited long enough, and looks for exit codes.
@@ -151,8 +172,8 @@ func (l *lifecycle) release(c *Collector) {
 	now := time.Now()
 	waiting := l.held[:0]
 	for _, h := range l.held {
-		ready := l.ready(c, &h.event) && !follows(waiting, &h)
-		if h.until.After(now) && (h.observed || !ready) {
+		ready := l.ready(c, &h.event)
+		if h.until.After(now) && (h.observed || !ready) || !h.observed && l.learns(c, &h.event) || follows(waiting, &h) {
 			waiting = append(waiting, h)
 			continue
 		}
@@ -172,6 +193,9 @@ func (l *lifecycle) release(c *Collector) {
 			x.due = now.Add(time.Second)
 		case !x.forgotten && now.Sub(x.ended) < exitPatience:
 			x.due = now.Add(exitPatience / 10)
+		case !x.again.IsZero():
+			l.believe(x.container.ID)
+			continue
 		default:
 			c.tellEnd(x.container.Path, x.ended, UnknownExit)
 			l.observe(metric.Event{Time: x.ended, Action: metric.Die, ID: x.container.ID, Container: x.container, ExitCode: UnknownExit})
@@ -224,7 +248,7 @@ func (l *lifecycle) ended(t *target) {
 		return
 	}
 	now := time.Now()
-	l.recent[t.container.ID] = recent{t.container, t.lastMinute(), now}
+	l.recent[t.container.ID] = recent{container: t.container, lastMinute: t.lastMinute(), ended: now}
 	kills, _ := t.cur.Get(metric.MemoryOOMKills)
 	l.exits = append(l.exits, exit{
 		container: t.container, unstarted: t.begun && !t.started,
@@ -257,6 +281,10 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 	if i < 0 {
 		return // an earlier answer has told
 	}
+	if !l.exits[i].again.IsZero() {
+		l.exitedAgain(c, i, a)
+		return
+	}
 	l.exits[i].forgotten = a.err != nil
 	if a.err != nil {
 		return
@@ -269,20 +297,24 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 		}
 		return
 	}
-	l.exits = slices.Delete(l.exits, i, i+1)
 	ended := *a.container
 	ended.Path, ended.Instance = x.container.Path, x.container.Instance
+	doubted := ended.Exit.Code == killedExit && !ended.Exit.OOMKilled
 	if r, ok := l.recent[ended.ID]; ok {
-		r.container = &ended
+		r.container, r.doubted = &ended, doubted
 		l.recent[ended.ID] = r
+	}
+	if doubted {
+		again := time.Now().Add(lateKill)
+		l.exits[i].container, l.exits[i].again, l.exits[i].due, l.exits[i].tries = &ended, again, again, 0
+	} else {
+		l.exits = slices.Delete(l.exits, i, i+1)
 	}
 	if x.unstarted && !ended.Started.IsZero() {
 		l.observe(metric.Event{Time: ended.Started, Action: metric.Start, ID: ended.ID, Container: &ended})
 	}
-	if ended.Exit.OOMKilled && !x.killed {
-		// The cgroup went before the kernel's count could be read.
-		c.tellKill(ended.Path, x.limited, ended.Exit.At)
-		c.buryKilled(&ended, x.kills+1, x.ended)
+	if ended.Exit.OOMKilled {
+		x.tellKill(c, &ended)
 	}
 	c.tellEnd(ended.Path, ended.Exit.At, ended.Exit.Code)
 	l.observe(metric.Event{
@@ -292,4 +324,43 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 		Container: &ended,
 		ExitCode:  ended.Exit.Code,
 	})
+}
+
+// exitedAgain takes the answer to the question whether what a SIGKILL has ended ran out of
+// memory.
+func (l *lifecycle) exitedAgain(c *Collector, i int, a identified) {
+	x := l.exits[i]
+	killed := a.err == nil && a.container.Exit != nil && a.container.Exit.OOMKilled && a.container.Exit.At.Equal(x.container.Exit.At)
+	if !killed && time.Now().Before(x.again) {
+		return // the answer to an earlier question
+	}
+	l.exits = slices.Delete(l.exits, i, i+1)
+	if killed {
+		ended := *x.container
+		ended.Exit = a.container.Exit
+		if r, ok := l.recent[ended.ID]; ok {
+			r.container = &ended
+			l.recent[ended.ID] = r
+		}
+		x.tellKill(c, &ended)
+	}
+	l.believe(x.container.ID)
+}
+
+// believe takes what is known of the end of a container as the last word.
+func (l *lifecycle) believe(id string) {
+	if r, ok := l.recent[id]; ok {
+		r.doubted = false
+		l.recent[id] = r
+	}
+}
+
+// tellKill tells of the kill that has ended the container, unless the kernel's count has: the
+// cgroup may go before it can be read.
+func (x *exit) tellKill(c *Collector, ended *metric.Container) {
+	if x.killed {
+		return
+	}
+	c.tellKill(ended.Path, x.limited, ended.Exit.At)
+	c.buryKilled(ended, x.kills+1, x.ended)
 }

@@ -170,6 +170,61 @@ func TestEndThatIsToldSaysHow(t *testing.T) {
 	}
 }
 
+// The engine hears of the end and of the want of memory apart, and may hear of the end first.
+func TestWantOfMemoryIsToldAfterTheEnd(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		b, stop := newBenchWithDB(t)
+		at := time.Now()
+		ended := func(oom bool) {
+			b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "exited", Exit: &metric.Exit{Code: 137, OOMKilled: oom, At: at}})
+		}
+		ended(false)
+		if told {
+			b.runtime.events <- metric.Event{Time: at, Action: metric.Die, ID: id("9"), ExitCode: 137}
+		}
+		stop()
+		b.tickUntil(t, "the end isn't known", func() bool { return b.lifecycle.recent[id("9")].doubted })
+		ended(true)
+		b.tickUntil(t, "no die event", func() bool { return len(b.sink.events) > 1 })
+		if e := b.sink.events[1]; e.Action != metric.Die || e.ExitCode != 137 || !e.Container.Exit.OOMKilled || e.LastMinute == nil {
+			t.Errorf("told %v: %s %d of %+v", told, e.Action, e.ExitCode, e.Container)
+		}
+	}
+}
+
+// What was killed and is removed at once was killed all the same.
+func TestKilledAndForgotten(t *testing.T) {
+	b, stop := newBenchWithDB(t)
+	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "exited", Exit: &metric.Exit{Code: 137, At: time.Now()}})
+	stop()
+	b.tickUntil(t, "the end isn't known", func() bool { return b.lifecycle.recent[id("9")].doubted })
+	b.runtime.forget(id("9"))
+	b.tickUntil(t, "no die event", func() bool { return len(b.sink.events) > 1 })
+	if e := b.sink.events[1]; e.Action != metric.Die || e.ExitCode != 137 || e.Container.Exit.OOMKilled || e.LastMinute == nil {
+		t.Errorf("%s %d of %+v", e.Action, e.ExitCode, e.Container)
+	}
+	b.tickUntil(t, "is asked about forever", func() bool { return len(b.lifecycle.exits) == 0 })
+}
+
+// An end that is told before a slow machine's engine can say how it was waits for that.
+func TestEndThatIsToldWaitsForTheAnswer(t *testing.T) {
+	b, stop := newBenchWithDB(t)
+	at := time.Now()
+	b.runtime.events <- metric.Event{Time: at, Action: metric.Die, ID: id("9"), ExitCode: 137}
+	stop()
+	for begun := time.Now(); time.Since(begun) < hold+time.Second; time.Sleep(interval) {
+		b.tick(t)
+	}
+	if len(b.sink.events) > 1 {
+		t.Fatalf("told before it is known: %+v", b.sink.events[1])
+	}
+	b.runtime.set(metric.Container{ID: id("9"), Name: "db", State: "exited", Exit: &metric.Exit{Code: 137, OOMKilled: true, At: at}})
+	b.tickUntil(t, "no die event", func() bool { return len(b.sink.events) > 1 })
+	if e := b.sink.events[1]; e.Action != metric.Die || e.Container.Exit == nil || !e.Container.Exit.OOMKilled {
+		t.Errorf("%s %d of %+v", e.Action, e.ExitCode, e.Container)
+	}
+}
+
 func TestRenameTellsTheNewName(t *testing.T) {
 	b := newBench(t, nil)
 	b.tick(t)
