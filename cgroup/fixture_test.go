@@ -174,6 +174,16 @@ func (w want) check(t testing.TB, s *metric.Sample) {
 	}
 }
 
+// lacks tells whether s lacks a number.
+func (w want) lacks(s *metric.Sample) bool {
+	for id := range w {
+		if _, ok := s.Get(id); !ok {
+			return true
+		}
+	}
+	return false
+}
+
 // checkRow compares numbers of one row with their expectations.
 func checkRow(t testing.TB, s *metric.Sample, per metric.Per, name string, w want) {
 	t.Helper()

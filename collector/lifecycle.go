@@ -51,12 +51,12 @@ type exit struct {
 	limited   bool // it had a memory limit
 	kills     uint64
 	ended     time.Time
-	due       time.Time
+	since     time.Time // when it was asked about first
+	due       time.Time // when it is asked about next
 	tries     int
+	asked     bool // the answer is still to come
 	forgotten bool // the runtime knew nothing of it when it was asked last
-	// again is from when on an answer to the question whether it was for want of memory is
-	// the last one; zero while nothing is known of the end.
-	again time.Time
+	doubted   bool // how it ended is known, but for whether it was for want of memory
 }
 
 const (
@@ -184,24 +184,14 @@ func (l *lifecycle) release(c *Collector) {
 
 	pending := l.exits[:0]
 	for _, x := range l.exits {
-		if x.due.After(now) || !c.background.ask(question{path: x.container.Path, ended: true}) {
+		if !l.asks(c, &x, now) {
 			pending = append(pending, x)
-			continue
-		}
-		switch x.tries++; {
-		case x.tries < exitTries:
-			x.due = now.Add(time.Second)
-		case !x.forgotten && now.Sub(x.ended) < exitPatience:
-			x.due = now.Add(exitPatience / 10)
-		case !x.again.IsZero():
-			l.believe(x.container.ID)
-			continue
-		default:
+		} else if !x.doubted {
 			c.tellEnd(x.container.Path, x.ended, UnknownExit)
 			l.observe(metric.Event{Time: x.ended, Action: metric.Die, ID: x.container.ID, Container: x.container, ExitCode: UnknownExit})
-			continue
+		} else {
+			l.believe(x.container.ID)
 		}
-		pending = append(pending, x)
 	}
 	clear(l.exits[len(pending):])
 	l.exits = pending
@@ -216,6 +206,23 @@ func (l *lifecycle) release(c *Collector) {
 			delete(l.passed, at)
 		}
 	}
+}
+
+// asks asks the runtime how a container ended, when it is time to, and tells whether that is
+// in vain.
+func (l *lifecycle) asks(c *Collector, x *exit, now time.Time) (inVain bool) {
+	late := now.Sub(x.since) >= exitPatience
+	switch {
+	case x.due.After(now), x.asked && !late:
+	case x.asked, x.tries >= exitTries && (x.forgotten || late):
+		return true
+	case c.background.ask(question{path: x.container.Path, ended: true}):
+		x.asked, x.due = true, now.Add(time.Second)
+		if x.tries++; x.tries > exitTries {
+			x.due = now.Add(exitPatience / 10)
+		}
+	}
+	return false
 }
 
 // follows tells whether an event of the runtime comes behind one of the same container that
@@ -252,7 +259,7 @@ func (l *lifecycle) ended(t *target) {
 	kills, _ := t.cur.Get(metric.MemoryOOMKills)
 	l.exits = append(l.exits, exit{
 		container: t.container, unstarted: t.begun && !t.started,
-		killed: t.killed, limited: t.limited(), kills: kills, ended: now, due: now,
+		killed: t.killed, limited: t.limited(), kills: kills, ended: now, since: now, due: now,
 	})
 }
 
@@ -277,11 +284,12 @@ func (l *lifecycle) restarted(c *Collector, x *exit, again time.Time) {
 
 // exited takes the answer to the question how a container ended.
 func (l *lifecycle) exited(c *Collector, a identified) {
-	i := slices.IndexFunc(l.exits, func(x exit) bool { return x.container.Path == a.path })
+	i := slices.IndexFunc(l.exits, func(x exit) bool { return x.asked && x.container.Path == a.path })
 	if i < 0 {
-		return // an earlier answer has told
+		return // given up meanwhile
 	}
-	if !l.exits[i].again.IsZero() {
+	l.exits[i].asked = false
+	if l.exits[i].doubted {
 		l.exitedAgain(c, i, a)
 		return
 	}
@@ -305,8 +313,8 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 		l.recent[ended.ID] = r
 	}
 	if doubted {
-		again := time.Now().Add(lateKill)
-		l.exits[i].container, l.exits[i].again, l.exits[i].due, l.exits[i].tries = &ended, again, again, 0
+		x := &l.exits[i]
+		x.container, x.doubted, x.since, x.due, x.tries = &ended, true, time.Now(), time.Now().Add(lateKill), 0
 	} else {
 		l.exits = slices.Delete(l.exits, i, i+1)
 	}
@@ -331,9 +339,6 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 func (l *lifecycle) exitedAgain(c *Collector, i int, a identified) {
 	x := l.exits[i]
 	killed := a.err == nil && a.container.Exit != nil && a.container.Exit.OOMKilled && a.container.Exit.At.Equal(x.container.Exit.At)
-	if !killed && time.Now().Before(x.again) {
-		return // the answer to an earlier question
-	}
 	l.exits = slices.Delete(l.exits, i, i+1)
 	if killed {
 		ended := *x.container
