@@ -15,7 +15,7 @@ func dashboardsLack() map[string]lack {
 	var (
 		young      = lack{why: "the Swarm is a minute old"}
 		blockIO    = lack{"cgroup v1 doesn't count the I/O of block devices that queue by themselves", true}
-		noPressure = lack{"containers have no pressure on cgroup v1", true}
+		noPressure = lack{"containers have no pressure on cgroup v1; see checkPressurePanels", true}
 		noSwap     = lack{"the machine has no swap", true}
 		noLoss     = lack{"virtual networks lose nothing", true}
 		noReclaim  = lack{"there is memory enough for files, and cgroup v1 doesn't count what is looked at", true}

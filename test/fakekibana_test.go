@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/swarmgauge/swarmgauge/test/lab"
@@ -47,6 +48,33 @@ func buildKibanaImage(t testing.TB, e *lab.Engine) {
 // checkSetUp returns what a Kibana lacks of all that deploy/kibana/ has for import by hand.
 func checkSetUp(t testing.TB, kibana string) error {
 	t.Helper()
+	wanted, objects := exportOfAll(t)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, kibana+"/api/saved_objects/_export", strings.NewReader(wanted))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("kbn-xsrf", "test")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s (%v)", response.Status, answer, err)
+	}
+	// The last line counts the others.
+	if n := bytes.Count(bytes.TrimSpace(answer), []byte("\n")); n != objects {
+		return fmt.Errorf("%d objects, want %d", n, objects)
+	}
+	return nil
+}
+
+// exportOfAll returns the request for an export of all that deploy/kibana/ has, and how many
+// objects that are.
+func exportOfAll(t testing.TB) (request string, objects int) {
+	t.Helper()
 	type object struct {
 		Type string `json:"type"`
 		ID   string `json:"id"`
@@ -66,27 +94,8 @@ func checkSetUp(t testing.TB, kibana string) error {
 		wanted.Objects = append(wanted.Objects, o)
 	}
 	body, err := json.Marshal(wanted)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(wanted.Objects) == 0 {
+		t.Fatalf("%d objects (%v)", len(wanted.Objects), err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, kibana+"/api/saved_objects/_export", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("kbn-xsrf", "test")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s (%v)", response.Status, answer, err)
-	}
-	// The last line counts the others.
-	if n := bytes.Count(bytes.TrimSpace(answer), []byte("\n")); n != len(wanted.Objects) || n == 0 {
-		return fmt.Errorf("%d objects, want %d", n, len(wanted.Objects))
-	}
-	return nil
+	return string(body), len(wanted.Objects)
 }
