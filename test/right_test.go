@@ -2,13 +2,10 @@ package test
 
 import (
 	"cmp"
-	"compress/gzip"
 	"context"
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -390,73 +387,76 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// testRightIdentity is about what isn't a number of the kernel: the version of the engine,
-// which is always empty in cAdvisor, the name after a rename and the start after a restart,
-// which it takes once, and the node's filesystems without those of containers.
+// testRightIdentity is about what isn't a number of the kernel, see identity.
 func testRightIdentity(t *testing.T, e engine, parent, url, id string) {
-	before := inspect(t, e, id)
+	known := identity{path: parent + id, created: inspect(t, e, id).Created}
 	docker(t, e, "rename", id, "renamed")
 	docker(t, e, "restart", "--time", "0", id)
-	restarted := inspect(t, e, id)
-	version := docker(t, e, "version", "--format", "{{.Server.Version}}")
-	if !restarted.State.StartedAt.After(before.Created.Add(2 * time.Second)) {
-		t.Fatal("the restart came too early to be told from the creation")
-	}
+	known.restarted = inspect(t, e, id).State.StartedAt
+	known.versions = docker(t, e, "version", "--format", "{{.Server.Version}} {{.Server.APIVersion}}")
 	waitFor(t, 30*time.Second, "version, name and start", func() error {
 		text, err := httpGet(t, url+"/metrics")
 		if err != nil {
 			return err
 		}
-		s := parseScrape(t, text)
-		mounts := map[string]bool{}
-		for _, m := range s["container_fs_limit_bytes"].GetMetric() {
-			of, device := "", ""
-			for _, l := range m.Label {
-				switch l.GetName() {
-				case "id":
-					of = l.GetValue()
-				case "device":
-					device = l.GetValue()
-				}
-			}
-			if of == "/" && (mounts[device] || strings.HasPrefix(device, "overlay")) {
-				t.Fatalf("the node has the filesystem %q twice, or it is a container's; cAdvisor adds the mounts of every container", device)
-			}
-			mounts[device] = mounts[device] || of == "/"
-		}
-		if v, _, ok := s.sum("cadvisor_version_info", "dockerVersion", version); !ok || v != 1 {
-			return fmt.Errorf("no cadvisor_version_info with dockerVersion %q; cAdvisor has an empty one", version)
-		}
-		if err := versionsInAttributes(t, e, url); err != nil {
+		attributes, err := httpGet(t, url+"/api/v2.1/attributes")
+		if err != nil {
 			return err
 		}
-		started := s.value("container_start_time_seconds", parent+id, "name=renamed")
-		if want := float64(restarted.State.StartedAt.Unix()); started != want {
-			return fmt.Errorf("container_start_time_seconds of the name renamed is %v, want %v; cAdvisor has %d (of v0.56) under the name right",
-				started, want, before.Created.Unix())
-		}
-		return nil
+		return known.check(t, parseScrape(t, text), attributes)
 	})
 }
 
-// versionsInAttributes compares what the REST API says of the engine with the engine's own
-// word; cAdvisor has empty texts.
-func versionsInAttributes(t *testing.T, e engine, url string) error {
+// identity is what the engine says of itself, and of a container that was called right, and
+// was renamed and started again: the version, which is always empty in cAdvisor, and the name
+// and the start, which it takes once.
+type identity struct {
+	path               string // of the container's cgroup
+	created, restarted time.Time
+	versions           string // of the engine and of its API
+}
+
+// check compares it with what the agent answers, and sees that the node's filesystems are
+// without those of containers.
+func (i *identity) check(t testing.TB, s scrape, attributes string) error {
 	t.Helper()
-	text, err := httpGet(t, url+"/api/v2.1/attributes")
-	if err != nil {
-		return err
+	if !i.restarted.After(i.created.Add(2 * time.Second)) {
+		t.Fatal("the restart came too early to be told from the creation")
+	}
+	mounts := map[string]bool{}
+	for _, m := range s["container_fs_limit_bytes"].GetMetric() {
+		of, device := "", ""
+		for _, l := range m.Label {
+			switch l.GetName() {
+			case "id":
+				of = l.GetValue()
+			case "device":
+				device = l.GetValue()
+			}
+		}
+		if of == "/" && (mounts[device] || strings.HasPrefix(device, "overlay")) {
+			t.Fatalf("the node has the filesystem %q twice, or it is a container's; cAdvisor adds the mounts of every container", device)
+		}
+		mounts[device] = mounts[device] || of == "/"
+	}
+	version, _, _ := strings.Cut(i.versions, " ")
+	if v, _, ok := s.sum("cadvisor_version_info", "dockerVersion", version); !ok || v != 1 {
+		return fmt.Errorf("no cadvisor_version_info with dockerVersion %q; cAdvisor has an empty one", version)
 	}
 	var got struct {
 		Version    string `json:"docker_version"`
 		APIVersion string `json:"docker_api_version"`
 	}
-	if err := json.Unmarshal([]byte(text), &got); err != nil {
+	if err := json.Unmarshal([]byte(attributes), &got); err != nil {
 		return err
 	}
-	want := docker(t, e, "version", "--format", "{{.Server.Version}} {{.Server.APIVersion}}")
-	if got.Version+" "+got.APIVersion != want {
-		return fmt.Errorf("docker_version and docker_api_version are %q and %q, want %q; cAdvisor has empty ones", got.Version, got.APIVersion, want)
+	if got.Version+" "+got.APIVersion != i.versions {
+		return fmt.Errorf("docker_version and docker_api_version are %q and %q, want %q; cAdvisor has empty ones", got.Version, got.APIVersion, i.versions)
+	}
+	started := s.value("container_start_time_seconds", i.path, "name=renamed")
+	if want := float64(i.restarted.Unix()); started != want {
+		return fmt.Errorf("container_start_time_seconds of the name renamed is %v, want %v; cAdvisor has %d (of v0.56) under the name right",
+			started, want, i.created.Unix())
 	}
 	return nil
 }
@@ -496,6 +496,9 @@ var rightDockerScript string // immutable
 //go:embed vm/right-agent.sh
 var rightAgentScript string // immutable
 
+//go:embed vm/right-identity.sh
+var rightIdentityScript string // immutable
+
 // On a unified hierarchy, in a cgroup that no engine made.
 func TestRightV2(t *testing.T) {
 	lab.Need(t, lab.Initramfs)
@@ -511,26 +514,35 @@ func TestRightV2(t *testing.T) {
 // The same with Docker and systemd.
 func TestRightV2Docker(t *testing.T) {
 	lab.Need(t, lab.Systemd)
-	result, err := lab.RunSystemd(t.Context(), lab.Bookworm, lab.VM{Files: programs(t), Script: workload() + rightDockerScript + rightAgentScript})
+	result, err := lab.RunSystemd(t.Context(), lab.Bookworm, lab.VM{
+		Files: programs(t), Script: workload() + rightDockerScript + rightAgentScript + rightIdentityScript,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	testRightV2(t, result)
+	r := testRightV2(t, result)
+	known := identity{path: strings.TrimSpace(r.section(t, "cgroup")), versions: strings.TrimSpace(r.section(t, "version"))}
+	for section, at := range map[string]*time.Time{"created": &known.created, "restarted": &known.restarted} {
+		if *at, err = time.Parse(time.RFC3339Nano, strings.TrimSpace(r.section(t, section))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := known.check(t, scrapeIn(t, r, "identity metrics"), r.section(t, "attributes")); err != nil {
+		t.Errorf("%v\n%s", err, r.section(t, "identity log"))
+	}
 }
 
-func testRightV2(t *testing.T, result lab.VMResult) {
+func testRightV2(t *testing.T, result lab.VMResult) report {
 	r := newReport(t, result)
-	packed := base64.NewDecoder(base64.StdEncoding, strings.NewReader(r.section(t, "metrics")))
-	unpacked, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(unpacked)
-	if err != nil {
-		t.Fatal(err)
-	}
 	id := strings.TrimSpace(r.section(t, "cgroup"))
-	if err := checkRight(t, onV2, id, r.kernel, r.later, parseScrape(t, string(text))); err != nil {
+	if err := checkRight(t, onV2, id, r.kernel, r.later, scrapeIn(t, r, "metrics")); err != nil {
 		t.Error(err)
 	}
+	return r
+}
+
+// scrapeIn returns the compressed answer of /metrics that a section has.
+func scrapeIn(t *testing.T, r report, section string) scrape {
+	t.Helper()
+	return parseScrape(t, string(r.unpacked(t, section)))
 }
