@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/swarmgauge/swarmgauge/shipper/estest"
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
@@ -123,15 +126,94 @@ func TestCreateCluster(t *testing.T) {
 		}
 	})
 	t.Run("Destroy", func(t *testing.T) {
-		m.must(t, "destroy")
-		if after := m.there(t); !slices.Equal(after, before) {
-			t.Errorf("the engine has\n%s\nand had\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
-		}
+		m.testGone(t, before)
 		if out := m.must(t, "destroy"); !strings.Contains(out, "There is no cluster") {
 			t.Error("it didn't say that there is nothing")
 		}
 	})
+	t.Run("ImagesMade", func(t *testing.T) { m.testImagesMade(t, before) })
+	t.Run("ElasticsearchElsewhere", func(t *testing.T) { m.testElsewhere(t, before) })
 	t.Run("Refused", func(t *testing.T) { m.testRefused(t) })
+}
+
+// testImagesMade has the script make all images itself, as where no registry answers, for a
+// manager alone without the engine's socket and without Kibana.
+func (m clusterMaker) testImagesMade(t *testing.T, before []string) {
+	bare := clusterMaker{m.engine, slices.DeleteFunc(slices.Clone(m.environ), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return strings.HasSuffix(name, "_IMAGE")
+	})}
+	said := bare.must(t, "up", "--offline", "--nodes", "0", "--no-kibana", "--no-socket", "--listen", m.engine.Addr().String(), "--timeout", "240")
+	for _, want := range []string{
+		"Making the image swarmgauge-cluster/node ", "Making the image swarmgauge-cluster/elasticsearch ", "Making the image swarmgauge-cluster/busybox ",
+		"Kibana:        none here", "in the stack demo: web is throttled",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it doesn't say %q", want)
+		}
+	}
+	if mounts := m.agentMounts(t); strings.Contains(mounts, "docker.sock") {
+		t.Errorf("without the socket, the agent has %s", mounts)
+	}
+	search := regexp.MustCompile(`Elasticsearch: (http://[^/]+)`).FindStringSubmatch(said)
+	if search == nil {
+		t.Fatal("no address of Elasticsearch")
+	}
+	awaitCount(t, search[1], "swarm.service.name:demo_web AND event.dataset:swarmgauge.container")
+	m.testGone(t, before)
+}
+
+// testElsewhere has a cluster of agents alone ship to an Elasticsearch outside of it.
+func (m clusterMaker) testElsewhere(t *testing.T, before []string) {
+	l, err := net.Listen("tcp", netip.AddrPortFrom(m.engine.Gateway(), 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := estest.New()
+	server := &http.Server{Handler: outside}
+	go server.Serve(l)
+	defer server.Close()
+	there := clusterMaker{m.engine, append(slices.Clone(m.environ), "SWARMGAUGE_ES_HOST=http://"+l.Addr().String())}
+	said := there.must(t, "up", "--offline", "--nodes", "1", "--no-elasticsearch", "--no-demo", "--listen", m.engine.Addr().String(), "--timeout", "240")
+	if strings.Contains(said, "Elasticsearch: ") || strings.Contains(said, "in the stack demo") {
+		t.Error("it names what isn't there")
+	}
+	if services := strings.Fields(docker(t, m.engine, "exec", "swarmgauge-node1", "docker", "service", "ls", "--format", "{{.Name}}:{{.Replicas}}")); !slices.Contains(services, "gauge_agent:2/2") ||
+		slices.ContainsFunc(services, func(s string) bool { return !strings.HasPrefix(s, "gauge_agent:") && !strings.HasSuffix(s, ":0/0") }) {
+		t.Errorf("the services are %q", services)
+	}
+	if mounts := m.agentMounts(t); !strings.Contains(mounts, "docker.sock") {
+		t.Errorf("the agent has %s", mounts)
+	}
+	nodes := map[string]bool{}
+	for _, d := range outside.Documents() {
+		var source struct {
+			Node string `json:"host.name"`
+		}
+		if err := json.Unmarshal(d.Source, &source); err != nil {
+			t.Fatal(err)
+		}
+		nodes[source.Node] = true
+	}
+	if !nodes["node1"] || !nodes["node2"] {
+		t.Errorf("documents came from %v", nodes)
+	}
+	m.testGone(t, before)
+}
+
+// agentMounts returns what the agent's service mounts of a node.
+func (m clusterMaker) agentMounts(t testing.TB) string {
+	t.Helper()
+	return docker(t, m.engine, "exec", "swarmgauge-node1", "docker", "service", "inspect", "--format", "{{json .Spec.TaskTemplate.ContainerSpec.Mounts}}", "gauge_agent")
+}
+
+// testGone removes the cluster and compares what the engine has with what it had before.
+func (m clusterMaker) testGone(t testing.TB, before []string) {
+	t.Helper()
+	m.must(t, "destroy")
+	if after := m.there(t); !slices.Equal(after, before) {
+		t.Errorf("the engine has\n%s\nand had\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
 }
 
 // checkCluster looks at what the script says of a cluster that works.
@@ -156,15 +238,21 @@ func checkCluster(t testing.TB, said string) {
 	for _, of := range []string{"host.name:node1" + container, "host.name:node2" + container, "host.name:node3" + container, "swarm.service.name:demo_web" + container,
 		// Of the Swarm's state, which the leader's engine tells.
 		"swarm.service.name:demo_web AND event.dataset:swarmgauge.service", "swarm.node.name:node3 AND event.dataset:swarmgauge.swarm_node"} {
-		waitFor(t, time.Minute, "documents with "+of, func() error {
-			text := fetch(t, search[1]+"/cadvisor/_count?q="+url.QueryEscape(of))
-			var answer struct{ Count int }
-			if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Count == 0 {
-				return fmt.Errorf("%s (%v)", text, err)
-			}
-			return nil
-		})
+		awaitCount(t, search[1], of)
 	}
+}
+
+// awaitCount waits until an Elasticsearch has documents that a query finds.
+func awaitCount(t testing.TB, server, query string) {
+	t.Helper()
+	waitFor(t, time.Minute, "documents with "+query, func() error {
+		text := fetch(t, server+"/cadvisor/_count?q="+url.QueryEscape(query))
+		var answer struct{ Count int }
+		if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Count == 0 {
+			return fmt.Errorf("%s (%v)", text, err)
+		}
+		return nil
+	})
 }
 
 func fetch(t testing.TB, url string) string {
@@ -234,8 +322,5 @@ func (m clusterMaker) testRefused(t *testing.T) {
 	docker(t, m.engine, "create", "--name", "swarmgauge-node1", lab.BusyboxImage)
 	f("there is a container swarmgauge-node1 that isn't this script's", m, "--offline", "--nodes", "1", "--no-kibana")
 	docker(t, m.engine, "rm", "swarmgauge-node1")
-	m.must(t, "destroy") // the network, and the agent's image
-	if after := m.there(t); !slices.Equal(after, before) {
-		t.Errorf("the engine has\n%s\nand had\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
-	}
+	m.testGone(t, before) // the network, and the agent's image
 }
