@@ -149,9 +149,6 @@ func (c *comparer) compareObjects(path string, want, got *object) {
 	var both, same []string
 	for _, key := range want.keys {
 		if _, ok := got.of[key]; !ok {
-			if circumstantial(path, key) {
-				continue
-			}
 			c.differ(path+"."+key, "missing")
 			continue
 		}
@@ -159,9 +156,6 @@ func (c *comparer) compareObjects(path string, want, got *object) {
 	}
 	for _, key := range got.keys {
 		if _, ok := want.of[key]; !ok {
-			if circumstantial(path, key) {
-				continue
-			}
 			c.differ(path+"."+key, "cAdvisor has no such key")
 			continue
 		}
@@ -173,13 +167,6 @@ func (c *comparer) compareObjects(path string, want, got *object) {
 	for _, key := range both {
 		c.compare(path+"."+key, want.of[key], got.of[key])
 	}
-}
-
-// circumstantial tells whether a key is there or not for other reasons than the program that
-// answers: a container has devices once it had to read from them what wasn't in memory. Of
-// one that writes all the time it isn't.
-func circumstantial(path, key string) bool {
-	return strings.HasSuffix(path, ".diskio") && strings.HasPrefix(key, "io_serv") && !strings.Contains(path, "<cg-disk>")
 }
 
 func (c *comparer) compareArrays(path string, want, got []any) {

@@ -38,16 +38,14 @@ func compareMetrics(want, got scrape, wantNames, gotNames map[string]string, dif
 		}
 		wanted, found := seriesOf(w, wantNames), seriesOf(g, gotNames)
 		for _, series := range slices.Sorted(maps.Keys(wanted)) {
-			if timed, ok := found[series]; !ok && circumstantialSeries(name+series) {
-				continue
-			} else if !ok {
+			if timed, ok := found[series]; !ok {
 				differ(name+series, "missing")
 			} else if timed != wanted[series] {
 				differ(name+series, fmt.Sprintf("with a time: %v, in cAdvisor %v", timed, wanted[series]))
 			}
 		}
 		for _, series := range slices.Sorted(maps.Keys(found)) {
-			if _, ok := wanted[series]; !ok && !circumstantialSeries(name+series) {
+			if _, ok := wanted[series]; !ok {
 				differ(name+series, "cAdvisor has no such series")
 			}
 		}
@@ -57,16 +55,6 @@ func compareMetrics(want, got scrape, wantNames, gotNames map[string]string, dif
 			differ(name, "cAdvisor has no such family")
 		}
 	}
-}
-
-// circumstantialSeries tells of series what circumstantial tells of keys.
-func circumstantialSeries(series string) bool {
-	family, of, _ := strings.Cut(series, " of ")
-	switch family {
-	case "container_blkio_device_usage_total", "container_fs_reads_bytes_total", "container_fs_writes_bytes_total":
-		return !strings.HasPrefix(of, "cg-disk{") && !strings.HasPrefix(of, "/{")
-	}
-	return false
 }
 
 // ofMachine are labels whose values are of one machine.

@@ -259,6 +259,22 @@ func (c *conformance) checkMetrics(t testing.TB, golden string, got answer, same
 			t.Error(d)
 		}
 	}
+	theirs := readGolden(t, c.dir, golden)
+	t.Logf("%s: %d bytes, %d compressed; cAdvisor's %d and %d", golden, len(got.Body), gzipped(t, got.Body), len(theirs), gzipped(t, theirs))
+}
+
+// gzipped returns the length of b as cAdvisor and the agent compress answers.
+func gzipped(t testing.TB, b []byte) int {
+	t.Helper()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Len()
 }
 
 func (c *conformance) metricsDifferences(t testing.TB, golden string, got answer, sameContainers bool) (all []string) {
