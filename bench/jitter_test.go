@@ -26,6 +26,8 @@ const (
 
 	jitterScrapes     = 1000
 	jitterConnections = 1000
+	// jitterSlow is less than the connections that get an answer, of which the benchmark needs one.
+	jitterSlow = 200
 )
 
 // BenchmarkAgentJitter is by how much sweeps begin after their slot while something else
@@ -98,6 +100,13 @@ type weather struct {
 
 func jitterWeathers(a *agent, server *fakeServer, disk string) []weather {
 	calm := func(note string) func() (string, error) { return func() (string, error) { return note, nil } }
+	address := strings.TrimPrefix(a.url, "http://")
+	crowd := func(come func() *lab.Crowd) func(context.Context, time.Duration) (func() (string, error), error) {
+		return func(context.Context, time.Duration) (func() (string, error), error) {
+			c := come()
+			return func() (string, error) { return c.Leave(), nil }, nil
+		}
+	}
 	return []weather{
 		{"quiet", func(context.Context, time.Duration) (func() (string, error), error) { return calm(""), nil }},
 		{"Elasticsearch dead", func(context.Context, time.Duration) (func() (string, error), error) {
@@ -155,7 +164,7 @@ func jitterWeathers(a *agent, server *fakeServer, disk string) []weather {
 			var err error
 			for range jitterConnections {
 				var c net.Conn
-				if c, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", strings.TrimPrefix(a.url, "http://")); err != nil {
+				if c, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", address); err != nil {
 					break
 				}
 				open = append(open, c)
@@ -167,6 +176,9 @@ func jitterWeathers(a *agent, server *fakeServer, disk string) []weather {
 				return fmt.Sprintf("%d opened, with nothing sent", len(open)), nil
 			}, err
 		}},
+		{"1,000 streams", crowd(func() *lab.Crowd { return lab.OpenStreams(address, jitterConnections) })},
+		{"slow clients", crowd(func() *lab.Crowd { return lab.SendSlowly(address, jitterSlow) })},
+		{"large bodies", crowd(func() *lab.Crowd { return lab.SendMuch(address, 2) })},
 	}
 }
 
