@@ -191,7 +191,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	for {
 		w, err := clock.wait(ctx, c.asks)
 		if err != nil {
-			c.handOver(everything)
+			c.finish()
 			return nil
 		}
 		c.woken(&w)
@@ -201,6 +201,13 @@ func (c *Collector) Run(ctx context.Context) error {
 		c.miss(metric.MissedOverrun, w.slot+int64(c.o.Interval), missed)
 		c.stats.swept(took)
 	}
+}
+
+// finish gives all that there is to the sink: nobody will.
+func (c *Collector) finish() {
+	c.answers()
+	c.lifecycle.finish(c)
+	c.handOver(everything)
 }
 
 // untilSlot returns the time from now to the next slot.

@@ -186,11 +186,8 @@ func (l *lifecycle) release(c *Collector) {
 	for _, x := range l.exits {
 		if !l.asks(c, &x, now) {
 			pending = append(pending, x)
-		} else if !x.doubted {
-			c.tellEnd(x.container.Path, x.ended, UnknownExit)
-			l.observe(metric.Event{Time: x.ended, Action: metric.Die, ID: x.container.ID, Container: x.container, ExitCode: UnknownExit})
 		} else {
-			l.believe(x.container.ID)
+			l.giveUp(c, &x)
 		}
 	}
 	clear(l.exits[len(pending):])
@@ -206,6 +203,28 @@ func (l *lifecycle) release(c *Collector) {
 			delete(l.passed, at)
 		}
 	}
+}
+
+// giveUp takes what is known of an end for all that will ever be.
+func (l *lifecycle) giveUp(c *Collector, x *exit) {
+	if x.doubted {
+		l.believe(x.container.ID)
+		return
+	}
+	c.tellEnd(x.container.Path, x.ended, UnknownExit)
+	l.observe(metric.Event{Time: x.ended, Action: metric.Die, ID: x.container.ID, Container: x.container, ExitCode: UnknownExit})
+}
+
+// finish passes on everything that waits. The next run doesn't know of it.
+func (l *lifecycle) finish(c *Collector) {
+	for i := range l.exits {
+		l.giveUp(c, &l.exits[i])
+	}
+	for _, h := range l.held {
+		l.ready(c, &h.event) // gives it its container
+		l.pass(c, h)
+	}
+	l.exits, l.held = nil, nil
 }
 
 // asks asks the runtime how a container ended, when it is time to, and tells whether that is

@@ -225,6 +225,30 @@ func TestEndThatIsToldWaitsForTheAnswer(t *testing.T) {
 	}
 }
 
+// What waits for a better word when the agent is stopped is told as it is.
+func TestWhatWaitsIsToldAtTheEnd(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		b, stop := newBenchWithDB(t)
+		want := metric.UnknownExit
+		if told {
+			want = 3
+			b.runtime.events <- metric.Event{Time: time.Now(), Action: metric.Die, ID: id("9"), ExitCode: want}
+		}
+		stop()
+		b.tickUntil(t, "the end isn't seen", func() bool { return len(b.lifecycle.exits) > 0 && (!told || len(b.lifecycle.held) > 0) })
+		if len(b.sink.events) > 1 {
+			t.Fatalf("told already: %+v", b.sink.events[1])
+		}
+		b.finish()
+		if n := len(b.sink.events); n != 2 {
+			t.Fatalf("told %v: %d events, want a start and an end", told, n)
+		}
+		if e := b.sink.events[1]; e.Action != metric.Die || e.ExitCode != want || e.Container.Name != "db" || e.LastMinute == nil {
+			t.Errorf("told %v: %s %d of %+v", told, e.Action, e.ExitCode, e.Container)
+		}
+	}
+}
+
 func TestRenameTellsTheNewName(t *testing.T) {
 	b := newBench(t, nil)
 	b.tick(t)
