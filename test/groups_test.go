@@ -159,12 +159,20 @@ func TestGroupsOfProcessesAndSockets(t *testing.T) {
 	if v, ok := of(s, "container_referenced_bytes"); !ok || v <= 0 {
 		t.Errorf("referenced memory is %v (%v)", v, ok)
 	}
-	// What the scheduler counts is what the cgroup has used, but for the time since.
-	busy := map[string]string{"name": "groups-busy"}
-	ran, _ := s.series("container_cpu_schedstat_run_seconds_total", busy)
-	if used, _, _ := s.sum("container_cpu_usage_seconds_total", "name", "groups-busy"); ran <= 0 || ran > used || ran < used/3 {
-		t.Errorf("the scheduler counted %v s, the cgroup %v s", ran, used)
-	}
+	// What the scheduler counts is what the cgroup has used, but for the seconds since it was
+	// asked, which are fewer and fewer of all.
+	waitFor(t, time.Minute, "the scheduler's count", func() error {
+		later := a.scrape(t)
+		ran, _ := later.series("container_cpu_schedstat_run_seconds_total", map[string]string{"name": "groups-busy"})
+		used, _, _ := later.sum("container_cpu_usage_seconds_total", "name", "groups-busy")
+		if ran > used {
+			t.Errorf("the scheduler counted %v s, the cgroup %v s", ran, used)
+		}
+		if ran < used/3 || ran <= 0 {
+			return fmt.Errorf("the scheduler counted %v s, the cgroup %v s", ran, used)
+		}
+		return nil
+	})
 	// Shared sockets are counted once; the rest of a container is its own.
 	if v, ok := s.series("container_network_tcp_usage_total", map[string]string{"name": "groups-sharer"}); ok {
 		t.Errorf("a container that shares a network has %v sockets", v)
