@@ -4,7 +4,7 @@ package kibana
 func containerBoard() *Dashboard {
 	return &Dashboard{
 		ID: containerID, Letter: "D", Title: "Container", view: currentView(),
-		Description: "What is going on in a container? Choose one above. Numbers of each interface and device, and sockets by state, are no panels: Discover has them in the documents, below container_stats.",
+		Description: "What is going on in a container? Choose one above. Numbers of each device are no panel: Discover has them in the documents, below container_stats.",
 		Controls: []Control{
 			{Title: "Service", Field: "swarm.service.name"},
 			{Title: "Node", Field: "host.name"},
@@ -16,6 +16,7 @@ func containerBoard() *Dashboard {
 			across(13, containerMemory(), memoryOfLimit("D2-limit")),
 			across(12, faults(), containerPressure()),
 			across(12, traffic("D5"), packets()),
+			across(12, interfaces(), connections()),
 			across(12, diskTraffic("D6"), diskOperations()),
 			across(12, processes(), descriptors()),
 			across(12, containerSpace(), verdicts("D10")),
@@ -102,6 +103,43 @@ func packets() *Panel {
 				{Label: "Packets", Value: both("packets"), Unit: EachSecond, Color: colorReceived},
 				{Label: "Errors", Value: both("errors"), Unit: EachSecond, Color: colorBad, Right: true},
 				{Label: "Dropped", Value: both("dropped"), Unit: EachSecond, Color: colorLimit, Right: true},
+			},
+		}}})
+}
+
+func interfaces() *Panel {
+	var received, sent []Metric
+	for i, name := range []string{"eth0", "eth1", "eth2", "eth3"} {
+		field := "container.interfaces." + name + ".network."
+		color := []string{colorReceived, colorCPU, colorMemory, colorCapacity}[i]
+		received = append(received, Metric{Label: name + ", received", Value: TotalPerSecond(field + "ingress.bytes").Of(Exists(field + "ingress.bytes")), Unit: BytesPerSecond, Color: color})
+		color = []string{colorSent, colorLimit, colorWritten, colorBad}[i]
+		sent = append(sent, Metric{Label: name + ", sent", Value: TotalPerSecond(field + "egress.bytes").Of(Exists(field + "egress.bytes")), Unit: BytesPerSecond, Color: color})
+	}
+	return panel("D5-interfaces", "Through which network?", "Bytes of each of its interfaces, of which it has one for each network that it is in, and in a Swarm one for the way out. Empty where there is one alone.",
+		All(containers(), Exists("container.interfaces.eth0.network.ingress.bytes")), &XY{Left: "Bytes each second", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: append(received, sent...),
+		}}})
+}
+
+func connections() *Panel {
+	in := func(states ...string) Value {
+		value := Total("container.tcp." + states[0])
+		for _, state := range states[1:] {
+			value = Add(value, Total("container.tcp."+state))
+		}
+		return value
+	}
+	return panel("D5-connections", "In which states are its connections?", "TCP connections by their state: many that the other side has closed are ones that the program has forgotten to close. Empty unless the agent is asked to count sockets (the groups tcp and udp).",
+		All(containers(), Exists("container.tcp.established")), &XY{Left: "Sockets", Layers: []*Layer{{
+			Series: Lines, Buckets: []Bucket{Time()}, Metrics: []Metric{
+				{Label: "Established", Value: in("established"), Unit: Pieces, Color: colorReceived},
+				{Label: "Listening", Value: in("listen"), Unit: Pieces, Color: colorCPU},
+				{Label: "Being opened", Value: in("syn_sent", "syn_recv"), Unit: Pieces, Color: colorSent},
+				{Label: "Closed by the other side", Value: in("close_wait"), Unit: Pieces, Color: colorBad},
+				{Label: "Being closed", Value: in("fin_wait1", "fin_wait2", "closing", "last_ack"), Unit: Pieces, Color: colorLimit},
+				{Label: "Waiting for late packets", Value: in("time_wait"), Unit: Pieces, Color: colorCapacity},
+				{Label: "UDP", Value: Total("container.udp.listen").Of(Exists("container.udp.listen")), Unit: Pieces, Color: colorMemory},
 			},
 		}}})
 }

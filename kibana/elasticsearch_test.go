@@ -157,6 +157,8 @@ func swarm(t *testing.T) []document {
 				"container.verdict": c.verdict, "container.health": c.health,
 				"container.processes.count": 3, "container.processes.file_descriptors": 30, "container.processes.sockets": 10,
 				"container.processes.open_files_limit": 1024, "container.pids.limit": 100, "container.health_failing_streak": 2,
+				"container.tcp.established": 5, "container.tcp.listen": 2, "container.tcp.syn_sent": 1, "container.tcp.close_wait": 3, "container.udp.listen": 1,
+				"container.interfaces.eth0.network.ingress.bytes": 1 << 20,
 				"container_stats":             statistics(at),
 				"container.storage.log_bytes": (i + 1) << 20, "container.storage.as_of_seconds": at.Unix(),
 			}

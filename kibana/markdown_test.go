@@ -32,12 +32,11 @@ that are set; from nodes also to who is in whose way there, to their disk space 
 for that. Panels about the Swarm's own state (A1, A2, A8, B1, B6, G3) need an agent with the engine's socket on the
 leader; which other things can be missing is said below and, in Kibana, at the little i of each panel.
 
-Of a container, panels show the sums over its interfaces and devices. What each interface and each device has, and how
-many sockets are in each state (if the agent is asked for ` + "`tcp`, `udp` and `advtcp`" + `), is in the container's documents in
-cAdvisor's arrays, ` + "`container_stats.network.interfaces`, `.network.tcp` and `.diskio`" + `, which Discover shows and which aren't
-indexed: Elasticsearch doesn't keep together what is in one element of an array, and a document for each of them would
-be several times as many documents for each container in each interval. The node's interfaces and devices have
-documents of their own, and panels (C5, C6).
+Of a container, panels show the sums over its interfaces and devices, and the bytes of each interface that an engine
+has made (eth0 to eth3), where there are several. What each device has is in the container's documents in cAdvisor's
+array ` + "`container_stats.diskio`" + `, which Discover shows and which isn't indexed: Elasticsearch doesn't keep together
+what is in one element of an array, and a document for each device would be several times as many documents for each
+container in each interval. The node's interfaces and devices have documents of their own, and panels (C5, C6).
 
 The pictures are drawings, not screenshots of Kibana: ` + "`make pictures`" + ` runs a Swarm of three nodes for some minutes, asks a
 real Elasticsearch what each panel asks, and draws the answers with the library that Kibana's charts are drawn with. The

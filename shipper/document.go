@@ -63,6 +63,8 @@ func (e *Encoder) AppendContainer(dst []byte, node *metric.Node, w *metric.Windo
 	dst = appendRow(dst, w, containerColumns[metric.PerContainer], 0)
 	if w.NetworkOf == "" {
 		dst = appendSums(dst, w, containerColumns[metric.PerInterface])
+		dst = appendInterfaces(dst, w)
+		dst = appendSums(dst, w, containerColumns[metric.PerSocket])
 	}
 	dst = appendSums(dst, w, containerColumns[metric.PerDevice])
 	dst = appendContainerDerived(dst, node, w)

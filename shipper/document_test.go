@@ -156,6 +156,21 @@ func documentSwarm() *metric.SwarmState {
 	return s
 }
 
+// attachedWindow is fullWindow of a container with all interfaces that documents tell apart.
+func attachedWindow(c *metric.Container) *metric.Window {
+	w := fullWindow(c)
+	for i, name := range interfaceNames[2:] {
+		for _, s := range []*metric.Sample{&w.First, w.Last} {
+			row := s.AddRow(metric.PerInterface, metric.Key{Name: name})
+			s.PutRow(metric.NetworkReceiveBytes, row, 0)
+			s.PutRow(metric.NetworkTransmitBytes, row, 0)
+		}
+		w.Last.PutRow(metric.NetworkReceiveBytes, 2+i, uint64(1000+i))
+		w.Last.PutRow(metric.NetworkTransmitBytes, 2+i, uint64(2000+i))
+	}
+	return w
+}
+
 // documents returns one document of each kind that has all its fields.
 func documents(e *Encoder) map[string][]byte {
 	node, c := documentNode, documentContainer()
@@ -167,6 +182,7 @@ func documents(e *Encoder) map[string][]byte {
 	nw, state := nodeWindow(), documentSwarm()
 	return map[string][]byte{
 		"container":    e.AppendContainer(nil, node, fullWindow(c)),
+		"attached":     e.AppendContainer(nil, node, attachedWindow(c)),
 		"unhealthy":    e.AppendContainer(nil, node, fullWindow(&ailing)),
 		"service":      e.AppendSwarm(nil, node, state, 0, slotTime),
 		"job":          e.AppendSwarm(nil, node, state, 1, slotTime),
@@ -276,7 +292,11 @@ func TestDocumentsGolden(t *testing.T) {
 			case "unhealthy":
 				c.Health = "unhealthy"
 			}
-			stats.Fill(c, fullWindow(c).Last)
+			w := fullWindow(c)
+			if name == "attached" {
+				w = attachedWindow(c)
+			}
+			stats.Fill(c, w.Last)
 			if want := stats.AppendJSON([]byte(`,"container_stats":`)); string(document[i:]) != string(want)+"}" {
 				t.Errorf("%s: got %s\nwant %s}", name, document[i:], want)
 			}
@@ -510,13 +530,36 @@ func TestCounterReset(t *testing.T) {
 	})
 }
 
+func TestInterfacesAreToldApart(t *testing.T) {
+	w := &metric.Window{Container: documentContainer(), Last: &metric.Sample{Time: slotTime}, Samples: 10, Slot: slotTime}
+	w.First.Time = slotTime - 10e9
+	add := func(name string, received uint64) {
+		for _, s := range []*metric.Sample{&w.First, w.Last} {
+			row := s.AddRow(metric.PerInterface, metric.Key{Name: name})
+			s.PutRow(metric.NetworkReceiveBytes, row, 0)
+		}
+		w.Last.PutRow(metric.NetworkReceiveBytes, w.Last.Rows(metric.PerInterface)-1, received)
+	}
+	encoder := NewEncoder(documentOptions)
+	add("eth1", 7)
+	const one, two = "container.interfaces.eth1.network.ingress.bytes", "container.interfaces.eth0.network.ingress.bytes"
+	wantMembers(t, encoder.AppendContainer(nil, documentNode, w), map[string]string{"container.network.ingress.bytes": "7", one: ""})
+	add("eth0", 5)
+	add("tun0", 30) // a name that nobody knows
+	document := encoder.AppendContainer(nil, documentNode, w)
+	wantMembers(t, document, map[string]string{"container.network.ingress.bytes": "42", one: "7", two: "5"})
+	if bytes.Contains(document, []byte("interfaces.tun0")) {
+		t.Errorf("a field for whatever an interface is called: %s", document)
+	}
+}
+
 func TestSharedNetwork(t *testing.T) {
 	for _, owner := range []string{"/", "/docker/other"} {
 		w := fullWindow(documentContainer())
 		w.NetworkOf = owner
 		document := NewEncoder(documentOptions).AppendContainer(nil, documentNode, w)
 		for key := range decodeDocument(t, document) {
-			if strings.HasPrefix(key, "container.network.") {
+			if strings.HasPrefix(key, "container.network.") || strings.HasPrefix(key, "container.interfaces.") || strings.HasPrefix(key, "container.tcp.") {
 				t.Errorf("%s, though the network is counted in %s", key, owner)
 			}
 		}

@@ -44,6 +44,9 @@ func Fields() []Field {
 	for _, scope := range scopes {
 		fields = append(fields, scope.fields()...)
 	}
+	for _, scope := range eachInterface {
+		fields = append(fields, scope.fields()...)
+	}
 	fields = append(fields, derivedFields[:]...)
 	fields = append(fields, swarmFields[:]...)
 	fields = append(fields, agentFields[:]...)
@@ -70,13 +73,13 @@ var (
 	scopes = [...]scope{containerScope, hostScope, interfaceScope, deviceScope, filesystemScope, lastMinuteScope}
 )
 
-// inContainer tells whether documents of containers show id; numbers of interfaces and
-// devices are shown summed.
+// inContainer tells whether documents of containers show id; numbers of interfaces,
+// devices and kinds of sockets are shown summed.
 func inContainer(id metric.ID) bool {
 	switch id.Per() {
 	case metric.PerContainer:
 		return !isAverage(id)
-	case metric.PerInterface:
+	case metric.PerInterface, metric.PerSocket:
 		return true
 	case metric.PerDevice:
 		return id <= metric.DiskDiscardOperations // the others exist for the node only
@@ -86,7 +89,9 @@ func inContainer(id metric.ID) bool {
 
 // inLastMinute tells whether the minute before a container's end shows id: what is read
 // in the background is too old for it.
-func inLastMinute(id metric.ID) bool { return inContainer(id) && !isSlow(id) }
+func inLastMinute(id metric.ID) bool {
+	return inContainer(id) && !isSlow(id) && id.Per() != metric.PerSocket
+}
 
 // inHost tells whether documents of the node show id.
 func inHost(id metric.ID) bool {

@@ -2,6 +2,7 @@ package shipper
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/swarmgauge/swarmgauge/cadvisor"
@@ -25,6 +26,8 @@ Documents of a container carry the numbers per container under ` + "`container.`
 interface and per device summed up, under the same prefix; documents of the node carry them under
 ` + "`host.`" + ` together with the numbers per node. In sums over devices, devices that are made of
 others (dm-*, md*, loop*) are left out where there are others, so that nothing counts twice.
+Of a container with several interfaces, the bytes of eth0 to eth3 are told apart as well, under
+` + "`container.interfaces.`" + `; its sockets, where they are counted, are summed over IPv4 and IPv6.
 The node's interfaces, devices and filesystems have documents of their own, under
 ` + "`interface.`, `device.` and `filesystem.`" + `. A container that shares a network namespace with
 another one, or with the node, has no network numbers: they are counted there.
@@ -192,7 +195,7 @@ Differs from cAdvisor:
 // fieldNames returns the fields under which documents show id.
 func fieldNames(id metric.ID, field string) string {
 	var list []string
-	for _, scope := range scopes {
+	for _, scope := range slices.Concat(scopes[:], eachInterface[:]) {
 		if scope.has(id) {
 			list = append(list, "`"+scope.prefix+field+"`")
 		}

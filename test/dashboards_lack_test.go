@@ -13,15 +13,16 @@ type lack struct {
 func dashboardsLack() map[string]lack {
 	// Reasons that many have.
 	var (
-		young      = lack{why: "the Swarm is a minute old"}
-		blockIO    = lack{"cgroup v1 doesn't count the I/O of block devices that queue by themselves", true}
-		noPressure = lack{"containers have no pressure on cgroup v1; see checkPressurePanels", true}
-		noSwap     = lack{"the machine has no swap", true}
-		noLoss     = lack{"virtual networks lose nothing", true}
-		noReclaim  = lack{"there is memory enough for files, and cgroup v1 doesn't count what is looked at", true}
-		nothing    = lack{why: "no agent is in trouble, and none has lost anything"}
-		moment     = lack{"a question of the moment", true}
-		usual      = lack{"most containers may have nothing to do", true}
+		young       = lack{why: "the Swarm is a minute old"}
+		blockIO     = lack{"cgroup v1 doesn't count the I/O of block devices that queue by themselves", true}
+		noPressure  = lack{"containers have no pressure on cgroup v1; see checkPressurePanels", true}
+		noSwap      = lack{"the machine has no swap", true}
+		noLoss      = lack{"virtual networks lose nothing", true}
+		fewNetworks = lack{"the container that is looked at is in few networks, and may send nothing to one of them", true}
+		noReclaim   = lack{"there is memory enough for files, and cgroup v1 doesn't count what is looked at", true}
+		nothing     = lack{why: "no agent is in trouble, and none has lost anything"}
+		moment      = lack{"a question of the moment", true}
+		usual       = lack{"most containers may have nothing to do", true}
 	)
 
 	return map[string]lack{
@@ -66,6 +67,18 @@ func dashboardsLack() map[string]lack {
 		"H8/Send errors":       noLoss,
 		"H8/Received, dropped": noLoss,
 		"H8/Sent, dropped":     noLoss,
+
+		"D5-interfaces/eth1, received":            fewNetworks,
+		"D5-interfaces/eth1, sent":                fewNetworks,
+		"D5-interfaces/eth2, received":            fewNetworks,
+		"D5-interfaces/eth2, sent":                fewNetworks,
+		"D5-interfaces/eth3, received":            fewNetworks,
+		"D5-interfaces/eth3, sent":                fewNetworks,
+		"D5-connections/Established":              moment,
+		"D5-connections/Being opened":             moment,
+		"D5-connections/Closed by the other side": moment,
+		"D5-connections/Being closed":             moment,
+		"D5-connections/Waiting for late packets": moment,
 
 		"D3/Read from disk (major faults)":   noReclaim,
 		"D3/Files' pages that came back":     noReclaim,

@@ -63,6 +63,7 @@ func TestDashboards(t *testing.T) {
 	t.Run("Memory", v.checkMemory)
 	t.Run("Throttling", v.checkThrottling)
 	t.Run("Space", v.checkSpace)
+	t.Run("Network", v.checkNetwork)
 	t.Run("Agents", v.checkAgents)
 	if path := os.Getenv(recordVariable); path != "" {
 		v.record(t, path)
@@ -284,6 +285,23 @@ func (v *visit) checkMemory(t *testing.T) {
 	roughly(t, "what E5 shows of the limit of a full container", e5.number(t, cache, "Memory used of it (p99)"), used/limit, 0.02)
 	if got := e5.number(t, e5.rowOf(t, "market_client"), "No memory limit"); got != 1 {
 		t.Errorf("E5 shows that %v of a service's documents have no limit of memory, want 1", got)
+	}
+}
+
+// checkNetwork looks at one of the web servers, which answers in the stack's network.
+func (v *visit) checkNetwork(t *testing.T) {
+	servers := v.table(t, "B5", 0, kibana.Is("swarm.service.name", scaled))
+	server := kibana.Is("container.name", fmt.Sprint(servers.Rows[0][0]))
+	all, each := v.table(t, "D5", 0, server), v.table(t, "D5-interfaces", 0, server)
+	for _, way := range []string{"received", "sent"} {
+		of := strings.ToUpper(way[:1]) + way[1:]
+		roughly(t, "what the interfaces have "+way, each.sum(t, "eth0, "+way)+each.sum(t, "eth1, "+way)+each.sum(t, "eth2, "+way)+each.sum(t, "eth3, "+way), all.sum(t, of), 0.01)
+	}
+	connections := v.table(t, "D5-connections", 0, server)
+	newest := connections.Rows[len(connections.Rows)-1]
+	// Its own, and that of the engine's name server.
+	if listening, udp := connections.number(t, newest, "Listening"), connections.number(t, newest, "UDP"); listening != 2 || udp < 1 {
+		t.Errorf("D5-connections shows %v TCP sockets that listen and %v UDP sockets, want 2 and the name server's: %v", listening, udp, connections.Rows)
 	}
 }
 
