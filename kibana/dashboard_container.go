@@ -4,7 +4,7 @@ package kibana
 func containerBoard() *Dashboard {
 	return &Dashboard{
 		ID: containerID, Letter: "D", Title: "Container", view: currentView(),
-		Description: "What is going on in a container? Choose one above. Numbers of each device are no panel: Discover has them in the documents, below container_stats.",
+		Description: "What is going on in a container? Choose one above.",
 		Controls: []Control{
 			{Title: "Service", Field: "swarm.service.name"},
 			{Title: "Node", Field: "host.name"},
@@ -18,9 +18,9 @@ func containerBoard() *Dashboard {
 			across(12, traffic("D5"), packets()),
 			across(12, interfaces(), connections()),
 			across(12, diskTraffic("D6"), diskOperations()),
+			across(12, containerDevices(), containerSpace()),
 			across(12, processes(), descriptors()),
-			across(12, containerSpace(), verdicts("D10")),
-			across(12, containerEvents()),
+			across(12, verdicts("D10"), containerEvents()),
 		),
 	}
 }
@@ -152,6 +152,14 @@ func diskOperations() *Panel {
 				{Label: "Writes", Value: PerSecond("container.disk.write.operations"), Unit: EachSecond, Color: colorWritten},
 			},
 		}}})
+}
+
+func containerDevices() *Panel {
+	return linesOf("container_device", Top("Device", 10, "device.name", Count()), "D6-devices", "To and from which disk?",
+		"Bytes of each device, in the intervals in which it used several. Empty where it uses one at a time."+noBlockIO, "Bytes each second", []Metric{
+			{Label: "Read", Value: TotalPerSecond("device.disk.read.bytes"), Unit: BytesPerSecond},
+			{Label: "Written", Value: TotalPerSecond("device.disk.write.bytes"), Unit: BytesPerSecond},
+		})
 }
 
 func processes() *Panel {

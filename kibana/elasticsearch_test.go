@@ -168,6 +168,7 @@ func swarm(t *testing.T) []document {
 				}
 			}
 			add(at, "container", c.node, fields)
+			add(at, "container_device", c.node, document{"container.id": c.name + "-id", "container.name": c.name, "device.name": "nvme0n1", "device.disk.read.bytes": 1 << 20, "device.disk.write.bytes": 1 << 21})
 		}
 		add(at, "service", "manager-1", document{"swarm.service.name": "shop_web", "swarm.service.id": "shop_web-id", "swarm.service.desired": 3, "swarm.service.running": 2, "swarm.service.missing": 1})
 		add(at, "service", "manager-1", document{"swarm.service.name": "load_stress", "swarm.service.id": "load_stress-id", "swarm.service.desired": 1, "swarm.service.running": 1, "swarm.service.missing": 0})

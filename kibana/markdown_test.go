@@ -33,10 +33,11 @@ for that. Panels about the Swarm's own state (A1, A2, A8, B1, B6, G3) need an ag
 leader; which other things can be missing is said below and, in Kibana, at the little i of each panel.
 
 Of a container, panels show the sums over its interfaces and devices, and the bytes of each interface that an engine
-has made (eth0 to eth3), where there are several. What each device has is in the container's documents in cAdvisor's
-array ` + "`container_stats.diskio`" + `, which Discover shows and which isn't indexed: Elasticsearch doesn't keep together
-what is in one element of an array, and a document for each device would be several times as many documents for each
-container in each interval. The node's interfaces and devices have documents of their own, and panels (C5, C6).
+has made (eth0 to eth3), where there are several. Of each device a container has a document, and panel D6-devices a
+line, in the intervals in which it used several; always to have one would be several times as many documents. Which
+device it used otherwise, Discover shows in cAdvisor's array ` + "`container_stats.diskio`" + `, which isn't indexed:
+Elasticsearch doesn't keep together what is in one element of an array. The node's interfaces and devices have
+documents of their own, and panels (C5, C6).
 
 The pictures are drawings, not screenshots of Kibana: ` + "`make pictures`" + ` runs a Swarm of three nodes for some minutes, asks a
 real Elasticsearch what each panel asks, and draws the answers with the library that Kibana's charts are drawn with. The

@@ -111,6 +111,29 @@ func hasWholeDevice(s *metric.Sample) bool {
 	return false
 }
 
+// severalDevices tells whether a container moved something to or from more than one device, so
+// that its sums don't say where.
+func severalDevices(w *metric.Window) bool {
+	moved := 0
+	for row := range w.Last.Rows(metric.PerDevice) {
+		if hasMoved(w, row) {
+			moved++
+		}
+	}
+	return moved > 1
+}
+
+// hasMoved tells whether a container moved something to or from a device in the window. Those
+// that sums leave out are none.
+func hasMoved(w *metric.Window, row int) bool {
+	for id := metric.PerDevice.First(); id <= metric.DiskDiscardOperations; id++ {
+		if v, ok := w.Last.Increase(&w.First, id, row); ok && v > 0 {
+			return !isStacked(w.Last.Key(metric.PerDevice, row).Name) || !hasWholeDevice(w.Last)
+		}
+	}
+	return false
+}
+
 // append appends the member, in the shown unit. Numbers that Elasticsearch's signed
 // long couldn't hold are left out: no kernel means them.
 func (c *column) append(dst []byte, v uint64) []byte {

@@ -183,6 +183,7 @@ func documents(e *Encoder) map[string][]byte {
 	return map[string][]byte{
 		"container":    e.AppendContainer(nil, node, fullWindow(c)),
 		"attached":     e.AppendContainer(nil, node, attachedWindow(c)),
+		"two devices":  e.AppendContainerDevice(nil, node, fullWindow(c), 0),
 		"unhealthy":    e.AppendContainer(nil, node, fullWindow(&ailing)),
 		"service":      e.AppendSwarm(nil, node, state, 0, slotTime),
 		"job":          e.AppendSwarm(nil, node, state, 1, slotTime),
@@ -551,6 +552,37 @@ func TestInterfacesAreToldApart(t *testing.T) {
 	if bytes.Contains(document, []byte("interfaces.tun0")) {
 		t.Errorf("a field for whatever an interface is called: %s", document)
 	}
+}
+
+func TestDevicesAreToldApart(t *testing.T) {
+	f := func(want []bool, names ...string) {
+		t.Helper()
+		w := &metric.Window{Container: documentContainer(), Last: &metric.Sample{Time: slotTime}, Samples: 10, Slot: slotTime}
+		for i, name := range append(names, "loop7") {
+			for _, s := range []*metric.Sample{&w.First, w.Last} {
+				s.AddRow(metric.PerDevice, metric.Key{Name: name, Minor: uint32(i)})
+				s.PutRow(metric.DiskWriteBytes, i, 5)
+			}
+			if name != "loop7" { // which rests
+				w.Last.PutRow(metric.DiskWriteBytes, i, 5+4096)
+			}
+		}
+		several := 0
+		for i := range names {
+			if moved := hasMoved(w, i); moved != want[i] {
+				t.Errorf("%s of %q moved: %v", names[i], names, moved)
+			} else if moved {
+				several++
+			}
+		}
+		if hasMoved(w, len(names)) || severalDevices(w) != (several > 1) {
+			t.Errorf("%q: %v", names, severalDevices(w))
+		}
+	}
+	f([]bool{true}, "sda")
+	f([]bool{true, true}, "sda", "nvme0n1")
+	f([]bool{true, false}, "sda", "dm-0") // the same twice
+	f([]bool{true, true}, "dm-0", "dm-1") // nothing below is counted
 }
 
 func TestSharedNetwork(t *testing.T) {

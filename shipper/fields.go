@@ -204,7 +204,7 @@ var identityFields = [...]Field{
 	{Name: "machine_name", Type: Keyword, Help: "Name of the node (cAdvisor)."},
 	{Name: "container_Name", Type: Keyword, Help: "Name of the container, or path of the cgroup (cAdvisor)."},
 
-	{Name: "event.dataset", Type: Keyword, Help: "Kind of document: swarmgauge.container, .node, .interface, .device, .filesystem, .service, .swarm_node, .task, .event, .gap or .agent, or .test, written by agent test-output."},
+	{Name: "event.dataset", Type: Keyword, Help: "Kind of document: swarmgauge.container, .container_device (of a container that used several devices in the interval), .node, .interface, .device, .filesystem, .service, .swarm_node, .task, .event, .gap or .agent, or .test, written by agent test-output."},
 	{Name: "event.module", Type: Keyword, Help: "Always swarmgauge."},
 	{Name: "event.kind", Type: Keyword, Help: "metric, or event for events and gaps."},
 	{Name: "event.action", Type: Keyword, Help: "What happened to the container: start, die, oom, health_status, rename, update; to the node: clock_step; to a service: service_create, service_update, service_remove."},

@@ -27,7 +27,8 @@ interface and per device summed up, under the same prefix; documents of the node
 ` + "`host.`" + ` together with the numbers per node. In sums over devices, devices that are made of
 others (dm-*, md*, loop*) are left out where there are others, so that nothing counts twice.
 Of a container with several interfaces, the bytes of eth0 to eth3 are told apart as well, under
-` + "`container.interfaces.`" + `; its sockets, where they are counted, are summed over IPv4 and IPv6.
+` + "`container.interfaces.`" + `; one that uses several devices in an interval has a document for each, under
+` + "`device.`" + `; its sockets, where they are counted, are summed over IPv4 and IPv6.
 The node's interfaces, devices and filesystems have documents of their own, under
 ` + "`interface.`, `device.` and `filesystem.`" + `. A container that shares a network namespace with
 another one, or with the node, has no network numbers: they are counted there.

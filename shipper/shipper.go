@@ -185,6 +185,9 @@ func (s *Shipper) Put(node *metric.Node, w *metric.Window) {
 		b := s.open(w.Last.Time)
 		b.Source(s.encoder.AppendContainer(b.Action(ms), node, w))
 		s.counts.sampled.Add(1)
+		if severalDevices(w) {
+			s.putDevices(node, w)
+		}
 		return
 	}
 	b := s.open(w.Last.Time)
@@ -194,6 +197,17 @@ func (s *Shipper) Put(node *metric.Node, w *metric.Window) {
 		for row := range w.Last.Rows(per) {
 			b := s.open(w.Last.Time)
 			b.Source(s.encoder.AppendRow(b.Action(ms), node, w, per, row))
+			s.counts.sampled.Add(1)
+		}
+	}
+}
+
+// putDevices encodes what a container moved to and from each device.
+func (s *Shipper) putDevices(node *metric.Node, w *metric.Window) {
+	for row := range w.Last.Rows(metric.PerDevice) {
+		if hasMoved(w, row) {
+			b := s.open(w.Last.Time)
+			b.Source(s.encoder.AppendContainerDevice(b.Action(w.Last.Time/int64(time.Millisecond)), node, w, row))
 			s.counts.sampled.Add(1)
 		}
 	}

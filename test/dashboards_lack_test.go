@@ -15,7 +15,7 @@ func dashboardsLack() map[string]lack {
 	var (
 		young       = lack{why: "the Swarm is a minute old"}
 		blockIO     = lack{"cgroup v1 doesn't count the I/O of block devices that queue by themselves", true}
-		noPressure  = lack{"containers have no pressure on cgroup v1; see checkPressurePanels", true}
+		noPressure  = lack{"containers have no pressure on cgroup v1; see checkPanelsOfV2", true}
 		noSwap      = lack{"the machine has no swap", true}
 		noLoss      = lack{"virtual networks lose nothing", true}
 		fewNetworks = lack{"the container that is looked at is in few networks, and may send nothing to one of them", true}
@@ -37,6 +37,7 @@ func dashboardsLack() map[string]lack {
 		"B2-disk/Read":                               blockIO,
 		"B2-disk/Written":                            blockIO,
 		"D6/Read":                                    blockIO,
+		"D6-devices":                                 {"cgroup v1 doesn't count the I/O of block devices that queue by themselves, and one device is what a container uses mostly; see checkPanelsOfV2", true},
 		"B2-disk-spread/Read, busiest replica":       blockIO,
 		"B2-disk-spread/Written, busiest replica":    blockIO,
 		"B2-disk-spread/Read, median replica":        usual,

@@ -12,10 +12,11 @@ import (
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
-// checkPressurePanels looks at what the panels of pressure show of the documents of an agent on
-// a unified hierarchy. TestDashboards, which looks at all others, may have to do with
-// containers that have none. The container cpu has wanted more than its quota.
-func checkPressurePanels(t *testing.T, r report, section string) {
+// checkPanelsOfV2 looks at what panels show of the documents of an agent on a unified hierarchy
+// for which TestDashboards, which looks at all others, may have no numbers: those of pressure
+// and of a container's devices. The container cpu has wanted more than its quota; disks has read
+// from one device and written to another.
+func checkPanelsOfV2(t *testing.T, r report, section string) {
 	es := lab.ElasticsearchFor(t, lab.ElasticsearchConfig{Version: lab.Elasticsearch8})
 	agentSetup(t, "-storage_driver_es_host="+es.URL()).wants(t, 0, `created: index template "cadvisor"`)
 	var bulk strings.Builder
@@ -41,6 +42,30 @@ func checkPressurePanels(t *testing.T, r report, section string) {
 	if throttled, starved := e2.number(t, row, "Throttled"), e2.number(t, row, "Starved"); throttled < 0.5 || starved != 0 || len(e2.Rows) < 5 {
 		t.Errorf("E2 shows that it was throttled in %v of its periods and starved in %v of its intervals, among %d containers", throttled, starved, len(e2.Rows))
 	}
+	devices := b.table(t, "D6-devices", 0, kibana.Is("container.name", "disks"))
+	moved := map[string]float64{} // of what is read, and what is written
+	for _, row := range devices.Rows {
+		for _, way := range []string{"Read", "Written"} {
+			if v, ok := row[devices.column(t, way)].(float64); ok {
+				moved[fmt.Sprint(row[0], " ", way)] += v
+			}
+		}
+	}
+	if moved["nvme1n1 Read"] <= 0 || moved["nvme0n1 Written"] <= 0 || moved["nvme1n1 Written"] != 0 {
+		t.Errorf("D6-devices shows %v", moved)
+	}
+	ofDevices := selected(documents, func(d document) bool { return d.dataset() == "container_device" })
+	for _, d := range ofDevices {
+		if name := d.text("container.name"); name != "disks" && name != "disk" {
+			t.Errorf("%s, though it uses one device", d)
+		}
+	}
+	ofDisks := selected(documents, func(d document) bool { return d.dataset() == "container" && d.text("container.name") == "disks" })
+	each := sum(selected(ofDevices, func(d document) bool { return d.text("container.name") == "disks" }), "device.disk.read.bytes")
+	if all := sum(ofDisks, "container.disk.read.bytes"); each <= 0 || each > all {
+		t.Errorf("the devices of disks add up to %v bytes read, in all it has read %v", each, all)
+	}
+
 	d4 := b.table(t, "D4", 0, kibana.Is("container.name", "cpu"))
 	var most, all float64
 	for _, row := range d4.Rows {

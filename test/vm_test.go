@@ -223,7 +223,7 @@ func TestUnifiedKernelSystemdDocker(t *testing.T) {
 	r := newReport(t, result)
 	checkDocker(t, r)
 	t.Run("conformance", func(t *testing.T) { checkConformance(t, r) })
-	t.Run("pressure", func(t *testing.T) { checkPressurePanels(t, r, "process documents") })
+	t.Run("panels", func(t *testing.T) { checkPanelsOfV2(t, r, "process documents") })
 }
 
 // checkDocker checks what both agents said of Docker's containers.

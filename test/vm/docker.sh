@@ -38,6 +38,9 @@ begin idle --entrypoint /load known:1 hold 0
 begin memory --memory $MEMORY_LIMIT --entrypoint /load known:1 hold $MEMORY
 begin disk --device $DISK --entrypoint /busybox known:1 sh -c \
 	"/load write $DISK $WRITES $WRITE_SIZE > /dev/null && /load read $DISK $READS $READ_SIZE && exec /busybox sleep 10000"
+# Two devices in each interval, for some seconds.
+begin disks --device $DISK --entrypoint /busybox known:1 sh -c \
+	"for i in 1 2 3 4 5 6 7 8; do /busybox dd if=/dev/zero of=/file bs=64k count=4 conv=fsync; /load read $DISK 2 $READ_SIZE; /busybox sleep 0.5; done; exec /busybox sleep 10000"
 begin server --entrypoint /load known:1 answer :9000
 address=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' server)
 begin client --entrypoint /busybox known:1 sh -c \
