@@ -216,7 +216,7 @@ func (v *visit) checkReplicas(t *testing.T) {
 
 // checkEnds compares the ends of containers with those that engines remember.
 func (v *visit) checkEnds(t *testing.T) {
-	want, got := map[string]float64{}, map[string]float64{}
+	want := map[string]float64{}
 	for _, n := range v.nodes {
 		for id := range strings.FieldsSeq(docker(t, n, "ps", "--all", "--quiet", "--filter", "status=exited", "--filter", "label=com.docker.swarm.service.name")) {
 			c := inspect(t, n, id)
@@ -226,17 +226,23 @@ func (v *visit) checkEnds(t *testing.T) {
 			}
 		}
 	}
-	// Of the service that was scaled, Swarm removes what ended.
-	a6 := v.table(t, "A6-codes", 0, kibana.Not(kibana.Is("swarm.service.name", scaled)))
-	for _, row := range a6.Rows {
-		killed := a6.number(t, row, "For want of memory")
-		got[fmt.Sprint(row[0], " ", row[1], " true")] += killed
-		got[fmt.Sprint(row[0], " ", row[1], " false")] += a6.number(t, row, "Ends") - killed
-	}
-	maps.DeleteFunc(got, func(_ string, n float64) bool { return n == 0 })
-	if !maps.Equal(got, want) {
-		t.Errorf("A6 shows the ends %v, the engines %v", got, want)
-	}
+	// An end is told with the time at which it was, some seconds later: when it is known how it
+	// was. Of the service that was scaled, Swarm removes what ended.
+	var got map[string]float64
+	waitFor(t, 20*time.Second, "all ends", func() error {
+		got = map[string]float64{}
+		a6 := v.table(t, "A6-codes", 0, kibana.Not(kibana.Is("swarm.service.name", scaled)))
+		for _, row := range a6.Rows {
+			killed := a6.number(t, row, "For want of memory")
+			got[fmt.Sprint(row[0], " ", row[1], " true")] += killed
+			got[fmt.Sprint(row[0], " ", row[1], " false")] += a6.number(t, row, "Ends") - killed
+		}
+		maps.DeleteFunc(got, func(_ string, n float64) bool { return n == 0 })
+		if !maps.Equal(got, want) {
+			return fmt.Errorf("A6 shows the ends %v, the engines %v", got, want)
+		}
+		return nil
+	})
 	for _, seen := range []string{"trouble_crash 3 false", "trouble_doomed 137 true", "market_client 137 false", "trouble_sick 137 false"} {
 		if got[seen] == 0 {
 			t.Errorf("A6 has no end %s among %v", seen, got)
@@ -288,16 +294,16 @@ func (v *visit) checkMemory(t *testing.T) {
 	}
 }
 
-// checkNetwork looks at one of the web servers, which answers in the stack's network.
+// checkNetwork looks at a container that is in two networks all the time, and at a web server.
 func (v *visit) checkNetwork(t *testing.T) {
-	servers := v.table(t, "B5", 0, kibana.Is("swarm.service.name", scaled))
-	server := kibana.Is("container.name", fmt.Sprint(servers.Rows[0][0]))
-	all, each := v.table(t, "D5", 0, server), v.table(t, "D5-interfaces", 0, server)
+	always := kibana.Is("container.name", v.chosen(t)["D"]["container.name"])
+	all, each := v.table(t, "D5", 0, always), v.table(t, "D5-interfaces", 0, always)
 	for _, way := range []string{"received", "sent"} {
 		of := strings.ToUpper(way[:1]) + way[1:]
 		roughly(t, "what the interfaces have "+way, each.sum(t, "eth0, "+way)+each.sum(t, "eth1, "+way)+each.sum(t, "eth2, "+way)+each.sum(t, "eth3, "+way), all.sum(t, of), 0.01)
 	}
-	connections := v.table(t, "D5-connections", 0, server)
+	servers := v.table(t, "B5", 0, kibana.Is("swarm.service.name", scaled))
+	connections := v.table(t, "D5-connections", 0, kibana.Is("container.name", fmt.Sprint(servers.Rows[0][0])))
 	newest := connections.Rows[len(connections.Rows)-1]
 	// Its own, and that of the engine's name server.
 	if listening, udp := connections.number(t, newest, "Listening"), connections.number(t, newest, "UDP"); listening != 2 || udp < 1 {

@@ -20,7 +20,7 @@ if (!dir) {
 const here = import.meta.dirname
 const beginnings = { 'swarmgauge-swarm': 33, 'swarmgauge-neighbours': 26 } // rows of the grid
 const most = 60 * 1024 // bytes of a picture, for which it may lose colours and become smaller
-const scales = [0.8, 0.7, 0.6] // 0.8 is as wide as what shows them
+const scales = [0.8, 0.7, 0.6, 0.55] // 0.8 is as wide as what shows them
 const temp = mkdtempSync(join(tmpdir(), 'pictures-'))
 process.on('exit', () => rmSync(temp, { recursive: true, force: true }))
 mkdirSync(dir, { recursive: true })
