@@ -17,10 +17,10 @@ func containerBoard() *Dashboard {
 			across(12, faults(), containerPressure()),
 			across(12, traffic("D5"), packets()),
 			across(12, interfaces(), connections()),
-			across(12, diskTraffic("D6"), diskOperations()),
-			across(12, containerDevices(), containerSpace()),
+			across(12, diskTraffic("D6"), diskOperations(), containerDevices()),
 			across(12, processes(), descriptors()),
-			across(12, verdicts("D10"), containerEvents()),
+			across(12, containerSpace(), verdicts("D10")),
+			across(12, containerEvents()),
 		),
 	}
 }
