@@ -32,7 +32,7 @@ type recent struct {
 	container  *metric.Container
 	lastMinute *metric.Window // nil where there is none
 	ended      time.Time
-	doubted    bool // whether it was for want of memory is being asked again
+	doubted    bool // how it ended is being asked
 }
 
 // held is an event that waits: for its container's name, or for the runtime to tell the
@@ -161,7 +161,7 @@ func (l *lifecycle) learns(c *Collector, e *metric.Event) bool {
 		return false
 	}
 	if l.sawEnd(e) {
-		return l.recent[e.ID].container.Exit == nil && slices.ContainsFunc(l.exits, func(x exit) bool { return x.container.ID == e.ID })
+		return l.recent[e.ID].doubted
 	}
 	t := c.byID[e.ID]
 	return t != nil && t.container.Started.Before(e.Time)
@@ -173,7 +173,7 @@ func (l *lifecycle) release(c *Collector) {
 	waiting := l.held[:0]
 	for _, h := range l.held {
 		ready := l.ready(c, &h.event)
-		if h.until.After(now) && (h.observed || !ready) || !h.observed && l.learns(c, &h.event) || follows(waiting, &h) {
+		if h.until.After(now) && (h.observed || !ready) || l.learns(c, &h.event) || follows(waiting, &h) {
 			waiting = append(waiting, h)
 			continue
 		}
@@ -207,8 +207,8 @@ func (l *lifecycle) release(c *Collector) {
 
 // giveUp takes what is known of an end for all that will ever be.
 func (l *lifecycle) giveUp(c *Collector, x *exit) {
+	l.believe(x.container.ID)
 	if x.doubted {
-		l.believe(x.container.ID)
 		return
 	}
 	c.tellEnd(x.container.Path, x.ended, UnknownExit)
@@ -274,7 +274,7 @@ func (l *lifecycle) ended(t *target) {
 		return
 	}
 	now := time.Now()
-	l.recent[t.container.ID] = recent{container: t.container, lastMinute: t.lastMinute(), ended: now}
+	l.recent[t.container.ID] = recent{container: t.container, lastMinute: t.lastMinute(), ended: now, doubted: true}
 	kills, _ := t.cur.Get(metric.MemoryOOMKills)
 	l.exits = append(l.exits, exit{
 		container: t.container, unstarted: t.begun && !t.started,
@@ -320,6 +320,7 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 	if a.container.Exit == nil {
 		if before := x.container.Started; !before.IsZero() && a.container.Started.After(before) {
 			l.exits = slices.Delete(l.exits, i, i+1)
+			l.believe(x.container.ID)
 			l.restarted(c, &x, a.container.Started)
 		}
 		return
