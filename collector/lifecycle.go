@@ -14,7 +14,7 @@ type lifecycle struct {
 	passed map[occasion]passed
 	recent map[string]recent // containers that ended a moment ago, by id
 	held   []held
-	exits  []exit
+	exits  []*exit
 }
 
 // occasion is what one event is about.
@@ -32,7 +32,7 @@ type recent struct {
 	container  *metric.Container
 	lastMinute *metric.Window // nil where there is none
 	ended      time.Time
-	doubted    bool // how it ended is being asked
+	settled    bool // nothing more will be known of how it ended
 }
 
 // held is an event that waits: for its container's name, or for the runtime to tell the
@@ -51,7 +51,7 @@ type exit struct {
 	limited   bool // it had a memory limit
 	kills     uint64
 	ended     time.Time
-	since     time.Time // when it was asked about first
+	since     time.Time // from when on it is asked about
 	due       time.Time // when it is asked about next
 	tries     int
 	asked     bool // the answer is still to come
@@ -126,7 +126,7 @@ func (l *lifecycle) pass(c *Collector, h held) {
 			h.event.Container = r.container
 		}
 	}
-	if h.event.Container == nil {
+	if h.event.Container == nil && !l.name(c, &h.event) {
 		h.event.Container = &metric.Container{ID: h.event.ID}
 	}
 	c.o.Sink.PutEvent(c.node, &h.event)
@@ -151,7 +151,7 @@ func (l *lifecycle) ready(c *Collector, e *metric.Event) bool {
 		return true
 	}
 	r := l.recent[e.ID]
-	return l.sawEnd(e) && r.container.Exit != nil && !r.doubted
+	return l.sawEnd(e) && r.container.Exit != nil && r.settled
 }
 
 // learns tells whether the loop has yet to see the end that the event tells of, or the
@@ -161,7 +161,7 @@ func (l *lifecycle) learns(c *Collector, e *metric.Event) bool {
 		return false
 	}
 	if l.sawEnd(e) {
-		return l.recent[e.ID].doubted
+		return !l.recent[e.ID].settled
 	}
 	t := c.byID[e.ID]
 	return t != nil && t.container.Started.Before(e.Time)
@@ -184,10 +184,10 @@ func (l *lifecycle) release(c *Collector) {
 
 	pending := l.exits[:0]
 	for _, x := range l.exits {
-		if !l.asks(c, &x, now) {
-			pending = append(pending, x)
+		if l.asks(c, x, now) {
+			l.giveUp(c, x)
 		} else {
-			l.giveUp(c, &x)
+			pending = append(pending, x)
 		}
 	}
 	clear(l.exits[len(pending):])
@@ -207,7 +207,7 @@ func (l *lifecycle) release(c *Collector) {
 
 // giveUp takes what is known of an end for all that will ever be.
 func (l *lifecycle) giveUp(c *Collector, x *exit) {
-	l.believe(x.container.ID)
+	l.settle(x.container.ID)
 	if x.doubted {
 		return
 	}
@@ -217,11 +217,10 @@ func (l *lifecycle) giveUp(c *Collector, x *exit) {
 
 // finish passes on everything that waits. The next run doesn't know of it.
 func (l *lifecycle) finish(c *Collector) {
-	for i := range l.exits {
-		l.giveUp(c, &l.exits[i])
+	for _, x := range l.exits {
+		l.giveUp(c, x)
 	}
 	for _, h := range l.held {
-		l.ready(c, &h.event) // gives it its container
 		l.pass(c, h)
 	}
 	l.exits, l.held = nil, nil
@@ -274,9 +273,9 @@ func (l *lifecycle) ended(t *target) {
 		return
 	}
 	now := time.Now()
-	l.recent[t.container.ID] = recent{container: t.container, lastMinute: t.lastMinute(), ended: now, doubted: true}
+	l.recent[t.container.ID] = recent{container: t.container, lastMinute: t.lastMinute(), ended: now}
 	kills, _ := t.cur.Get(metric.MemoryOOMKills)
-	l.exits = append(l.exits, exit{
+	l.exits = append(l.exits, &exit{
 		container: t.container, unstarted: t.begun && !t.started,
 		killed: t.killed, limited: t.limited(), kills: kills, ended: now, since: now, due: now,
 	})
@@ -303,40 +302,38 @@ func (l *lifecycle) restarted(c *Collector, x *exit, again time.Time) {
 
 // exited takes the answer to the question how a container ended.
 func (l *lifecycle) exited(c *Collector, a identified) {
-	i := slices.IndexFunc(l.exits, func(x exit) bool { return x.asked && x.container.Path == a.path })
+	i := slices.IndexFunc(l.exits, func(x *exit) bool { return x.asked && x.container.Path == a.path })
 	if i < 0 {
 		return // given up meanwhile
 	}
-	l.exits[i].asked = false
-	if l.exits[i].doubted {
-		l.exitedAgain(c, i, a)
+	x := l.exits[i]
+	x.asked = false
+	if x.doubted {
+		l.exits = slices.Delete(l.exits, i, i+1)
+		l.exitedAgain(c, x, a)
 		return
 	}
-	l.exits[i].forgotten = a.err != nil
+	x.forgotten = a.err != nil
 	if a.err != nil {
 		return
 	}
-	x := l.exits[i]
 	if a.container.Exit == nil {
 		if before := x.container.Started; !before.IsZero() && a.container.Started.After(before) {
 			l.exits = slices.Delete(l.exits, i, i+1)
-			l.believe(x.container.ID)
-			l.restarted(c, &x, a.container.Started)
+			l.settle(x.container.ID)
+			l.restarted(c, x, a.container.Started)
 		}
 		return
 	}
 	ended := *a.container
 	ended.Path, ended.Instance = x.container.Path, x.container.Instance
-	doubted := ended.Exit.Code == killedExit && !ended.Exit.OOMKilled
-	if r, ok := l.recent[ended.ID]; ok {
-		r.container, r.doubted = &ended, doubted
-		l.recent[ended.ID] = r
-	}
-	if doubted {
-		x := &l.exits[i]
-		x.container, x.doubted, x.since, x.due, x.tries = &ended, true, time.Now(), time.Now().Add(lateKill), 0
+	l.learnt(&ended)
+	if ended.Exit.Code == killedExit && !ended.Exit.OOMKilled {
+		now := time.Now()
+		x.container, x.doubted, x.since, x.due, x.tries = &ended, true, now, now.Add(lateKill), 0
 	} else {
 		l.exits = slices.Delete(l.exits, i, i+1)
+		l.settle(ended.ID)
 	}
 	if x.unstarted && !ended.Started.IsZero() {
 		l.observe(metric.Event{Time: ended.Started, Action: metric.Start, ID: ended.ID, Container: &ended})
@@ -356,26 +353,28 @@ func (l *lifecycle) exited(c *Collector, a identified) {
 
 // exitedAgain takes the answer to the question whether what a SIGKILL has ended ran out of
 // memory.
-func (l *lifecycle) exitedAgain(c *Collector, i int, a identified) {
-	x := l.exits[i]
-	killed := a.err == nil && a.container.Exit != nil && a.container.Exit.OOMKilled && a.container.Exit.At.Equal(x.container.Exit.At)
-	l.exits = slices.Delete(l.exits, i, i+1)
-	if killed {
+func (l *lifecycle) exitedAgain(c *Collector, x *exit, a identified) {
+	if a.err == nil && a.container.Exit != nil && a.container.Exit.OOMKilled && a.container.Exit.At.Equal(x.container.Exit.At) {
 		ended := *x.container
 		ended.Exit = a.container.Exit
-		if r, ok := l.recent[ended.ID]; ok {
-			r.container = &ended
-			l.recent[ended.ID] = r
-		}
+		l.learnt(&ended)
 		x.tellKill(c, &ended)
 	}
-	l.believe(x.container.ID)
+	l.settle(x.container.ID)
 }
 
-// believe takes what is known of the end of a container as the last word.
-func (l *lifecycle) believe(id string) {
+// learnt remembers what is known of a container's end.
+func (l *lifecycle) learnt(ended *metric.Container) {
+	if r, ok := l.recent[ended.ID]; ok {
+		r.container = ended
+		l.recent[ended.ID] = r
+	}
+}
+
+// settle takes what is known of the end of a container as the last word.
+func (l *lifecycle) settle(id string) {
 	if r, ok := l.recent[id]; ok {
-		r.doubted = false
+		r.settled = true
 		l.recent[id] = r
 	}
 }

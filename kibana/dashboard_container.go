@@ -109,12 +109,12 @@ func packets() *Panel {
 
 func interfaces() *Panel {
 	var received, sent []Metric
-	for i, name := range []string{"eth0", "eth1", "eth2", "eth3"} {
-		field := "container.interfaces." + name + ".network."
-		color := []string{colorReceived, colorCPU, colorMemory, colorCapacity}[i]
-		received = append(received, Metric{Label: name + ", received", Value: TotalPerSecond(field + "ingress.bytes").Of(Exists(field + "ingress.bytes")), Unit: BytesPerSecond, Color: color})
-		color = []string{colorSent, colorLimit, colorWritten, colorBad}[i]
-		sent = append(sent, Metric{Label: name + ", sent", Value: TotalPerSecond(field + "egress.bytes").Of(Exists(field + "egress.bytes")), Unit: BytesPerSecond, Color: color})
+	for _, of := range []struct{ name, received, sent string }{
+		{"eth0", colorReceived, colorSent}, {"eth1", colorCPU, colorLimit}, {"eth2", colorMemory, colorWritten}, {"eth3", colorCapacity, colorBad},
+	} {
+		in, out := "container.interfaces."+of.name+".network.ingress.bytes", "container.interfaces."+of.name+".network.egress.bytes"
+		received = append(received, Metric{Label: of.name + ", received", Value: TotalPerSecond(in).Of(Exists(in)), Unit: BytesPerSecond, Color: of.received})
+		sent = append(sent, Metric{Label: of.name + ", sent", Value: TotalPerSecond(out).Of(Exists(out)), Unit: BytesPerSecond, Color: of.sent})
 	}
 	return panel("D5-interfaces", "Through which network?", "Bytes of each of its interfaces, of which it has one for each network that it is in, and in a Swarm one for the way out. Empty where there is one alone.",
 		All(containers(), Exists("container.interfaces.eth0.network.ingress.bytes")), &XY{Left: "Bytes each second", Layers: []*Layer{{

@@ -78,26 +78,6 @@ func (e *Encoder) AppendContainer(dst []byte, node *metric.Node, w *metric.Windo
 	return append(dst, '}')
 }
 
-// AppendContainerDevice appends the document of what a container moved to and from one device:
-// row is one of w.Last.Rows(metric.PerDevice). Its time is that of w.Last.
-func (e *Encoder) AppendContainerDevice(dst []byte, node *metric.Node, w *metric.Window, row int) []byte {
-	dst = e.begin(dst, node, w.Last.Time, `container_device","event.kind":"metric"`)
-	dst = append(dst, e.identity(w.Container, e.slot(w))...)
-	return append(e.appendDevice(dst, w, row), '}')
-}
-
-// appendDevice appends one row of devices, and the sample that it belongs to.
-func (e *Encoder) appendDevice(dst []byte, w *metric.Window, row int) []byte {
-	key := w.Last.Key(metric.PerDevice, row)
-	dst = appendText(dst, `,"device.name":`, key.Name)
-	dst = append(dst, `,"device.major":`...)
-	dst = strconv.AppendUint(dst, uint64(key.Major), 10)
-	dst = append(dst, `,"device.minor":`...)
-	dst = strconv.AppendUint(dst, uint64(key.Minor), 10)
-	dst = e.appendSample(dst, w)
-	return appendRow(dst, w, deviceColumns[metric.PerDevice], row)
-}
-
 // AppendNode appends the document of one window of the node, the container "/". Its
 // time is that of w.Last. The rows of its interfaces, devices and filesystems are
 // documents of their own: see AppendRow.
@@ -120,9 +100,9 @@ func (e *Encoder) AppendNode(dst []byte, node *metric.Node, w *metric.Window) []
 	return append(dst, '}')
 }
 
-// AppendRow appends the document of one interface, device or filesystem of the node:
-// per is PerInterface, PerDevice or PerFilesystem, and row one of w.Last.Rows(per). Its
-// time is that of w.Last.
+// AppendRow appends the document of one interface, device or filesystem of the node, or of a
+// device of a container: per is PerInterface, PerDevice or PerFilesystem, and row one of
+// w.Last.Rows(per). Its time is that of w.Last.
 func (e *Encoder) AppendRow(dst []byte, node *metric.Node, w *metric.Window, per metric.Per, row int) []byte {
 	key := w.Last.Key(per, row)
 	switch per {
@@ -132,8 +112,19 @@ func (e *Encoder) AppendRow(dst []byte, node *metric.Node, w *metric.Window, per
 		dst = e.appendSample(dst, w)
 		return append(appendRow(dst, w, interfaceColumns[per], row), '}')
 	case metric.PerDevice:
-		dst = e.begin(dst, node, w.Last.Time, `device","event.kind":"metric"`)
-		dst = e.appendDevice(dst, w, row)
+		if w.Container.Path == metric.Root {
+			dst = e.begin(dst, node, w.Last.Time, `device","event.kind":"metric"`)
+		} else {
+			dst = e.begin(dst, node, w.Last.Time, `container_device","event.kind":"metric"`)
+			dst = append(dst, e.identity(w.Container, e.slot(w))...)
+		}
+		dst = appendText(dst, `,"device.name":`, key.Name)
+		dst = append(dst, `,"device.major":`...)
+		dst = strconv.AppendUint(dst, uint64(key.Major), 10)
+		dst = append(dst, `,"device.minor":`...)
+		dst = strconv.AppendUint(dst, uint64(key.Minor), 10)
+		dst = e.appendSample(dst, w)
+		dst = appendRow(dst, w, deviceColumns[per], row)
 		return append(appendDeviceDerived(dst, w, row), '}')
 	default:
 		dst = e.begin(dst, node, w.Last.Time, `filesystem","event.kind":"metric"`)

@@ -114,6 +114,9 @@ func hasWholeDevice(s *metric.Sample) bool {
 // severalDevices tells whether a container moved something to or from more than one device, so
 // that its sums don't say where.
 func severalDevices(w *metric.Window) bool {
+	if w.Last.Rows(metric.PerDevice) < 2 {
+		return false
+	}
 	moved := 0
 	for row := range w.Last.Rows(metric.PerDevice) {
 		if hasMoved(w, row) {
@@ -121,6 +124,27 @@ func severalDevices(w *metric.Window) bool {
 		}
 	}
 	return moved > 1
+}
+
+// eachRow calls f for each row of the window that has a document of its own: the node's
+// interfaces, devices and filesystems, and the devices of a container that has used several.
+func eachRow(w *metric.Window, f func(per metric.Per, row int)) {
+	if w.Container.Path == metric.Root {
+		for _, per := range [...]metric.Per{metric.PerInterface, metric.PerDevice, metric.PerFilesystem} {
+			for row := range w.Last.Rows(per) {
+				f(per, row)
+			}
+		}
+		return
+	}
+	if !severalDevices(w) {
+		return
+	}
+	for row := range w.Last.Rows(metric.PerDevice) {
+		if hasMoved(w, row) {
+			f(metric.PerDevice, row)
+		}
+	}
 }
 
 // hasMoved tells whether a container moved something to or from a device in the window. Those

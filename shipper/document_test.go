@@ -183,7 +183,7 @@ func documents(e *Encoder) map[string][]byte {
 	return map[string][]byte{
 		"container":    e.AppendContainer(nil, node, fullWindow(c)),
 		"attached":     e.AppendContainer(nil, node, attachedWindow(c)),
-		"two devices":  e.AppendContainerDevice(nil, node, fullWindow(c), 0),
+		"two devices":  e.AppendRow(nil, node, fullWindow(c), metric.PerDevice, 0),
 		"unhealthy":    e.AppendContainer(nil, node, fullWindow(&ailing)),
 		"service":      e.AppendSwarm(nil, node, state, 0, slotTime),
 		"job":          e.AppendSwarm(nil, node, state, 1, slotTime),

@@ -181,36 +181,18 @@ func New(ctx context.Context, o Options) (*Shipper, error) {
 func (s *Shipper) Put(node *metric.Node, w *metric.Window) {
 	s.meet(node)
 	ms := w.Last.Time / int64(time.Millisecond)
-	if w.Container.Path != metric.Root {
-		b := s.open(w.Last.Time)
-		b.Source(s.encoder.AppendContainer(b.Action(ms), node, w))
-		s.counts.sampled.Add(1)
-		if severalDevices(w) {
-			s.putDevices(node, w)
-		}
-		return
-	}
 	b := s.open(w.Last.Time)
-	b.Source(s.encoder.AppendNode(b.Action(ms), node, w))
+	if w.Container.Path == metric.Root {
+		b.Source(s.encoder.AppendNode(b.Action(ms), node, w))
+	} else {
+		b.Source(s.encoder.AppendContainer(b.Action(ms), node, w))
+	}
 	s.counts.sampled.Add(1)
-	for _, per := range [...]metric.Per{metric.PerInterface, metric.PerDevice, metric.PerFilesystem} {
-		for row := range w.Last.Rows(per) {
-			b := s.open(w.Last.Time)
-			b.Source(s.encoder.AppendRow(b.Action(ms), node, w, per, row))
-			s.counts.sampled.Add(1)
-		}
-	}
-}
-
-// putDevices encodes what a container moved to and from each device.
-func (s *Shipper) putDevices(node *metric.Node, w *metric.Window) {
-	for row := range w.Last.Rows(metric.PerDevice) {
-		if hasMoved(w, row) {
-			b := s.open(w.Last.Time)
-			b.Source(s.encoder.AppendContainerDevice(b.Action(w.Last.Time/int64(time.Millisecond)), node, w, row))
-			s.counts.sampled.Add(1)
-		}
-	}
+	eachRow(w, func(per metric.Per, row int) {
+		b := s.open(w.Last.Time)
+		b.Source(s.encoder.AppendRow(b.Action(ms), node, w, per, row))
+		s.counts.sampled.Add(1)
+	})
 }
 
 // PutEvent encodes one event. See collector.Sink.

@@ -59,32 +59,16 @@ func (l *Lines) count(ns int64) {
 // Put encodes one window.
 func (l *Lines) Put(node *metric.Node, w *metric.Window) {
 	l.node = node
-	if w.Container.Path != metric.Root {
+	if w.Container.Path == metric.Root {
+		l.buf = l.encoder.AppendNode(l.buf, node, w)
+	} else {
 		l.buf = l.encoder.AppendContainer(l.buf, node, w)
-		l.end(w.Last.Time)
-		if severalDevices(w) {
-			l.putDevices(node, w)
-		}
-		return
 	}
-	l.buf = l.encoder.AppendNode(l.buf, node, w)
 	l.end(w.Last.Time)
-	for _, per := range [...]metric.Per{metric.PerInterface, metric.PerDevice, metric.PerFilesystem} {
-		for row := range w.Last.Rows(per) {
-			l.buf = l.encoder.AppendRow(l.buf, node, w, per, row)
-			l.end(w.Last.Time)
-		}
-	}
-}
-
-// putDevices encodes what a container moved to and from each device.
-func (l *Lines) putDevices(node *metric.Node, w *metric.Window) {
-	for row := range w.Last.Rows(metric.PerDevice) {
-		if hasMoved(w, row) {
-			l.buf = l.encoder.AppendContainerDevice(l.buf, node, w, row)
-			l.end(w.Last.Time)
-		}
-	}
+	eachRow(w, func(per metric.Per, row int) {
+		l.buf = l.encoder.AppendRow(l.buf, node, w, per, row)
+		l.end(w.Last.Time)
+	})
 }
 
 // PutEvent encodes one event.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // buildAgent builds the agent as it is released, once for all tests, and returns its path.
@@ -258,3 +262,18 @@ func waitFor(t testing.TB, limit time.Duration, what string, f func() error) {
 }
 
 var errNotYet = errors.New("not yet")
+
+// serverFor returns a server that containers of the engine reach once it is started. It ends
+// with the test.
+func serverFor(t testing.TB, e *lab.Engine, handler http.Handler) *httptest.Server {
+	t.Helper()
+	l, err := net.Listen("tcp", netip.AddrPortFrom(e.Gateway(), 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(handler)
+	s.Listener.Close()
+	s.Listener = l
+	t.Cleanup(s.Close)
+	return s
+}

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -35,17 +36,21 @@ func TestSamplingNoticesNoClient(t *testing.T) {
 		"slow requests": lab.SendSlowly(address, 100),
 		"large bodies":  lab.SendMuch(address, 4),
 	}
+	for _, c := range crowds {
+		t.Cleanup(func() { c.Leave() })
+	}
 	for name, refusals := range map[string][]string{
 		"streams":       {"200 OK", "503 Service Unavailable"},
 		"slow requests": {"cut off"},
 		"large bodies":  {"413 Request Entity Too Large"},
 	} {
 		for _, refusal := range refusals {
-			for deadline := time.Now().Add(time.Minute); crowds[name].Answers()[refusal] == 0; time.Sleep(100 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("%s: nobody got %q, but %v", name, refusal, crowds[name].Answers())
+			waitFor(t, time.Minute, name+": "+refusal, func() error {
+				if answers := crowds[name].Answers(); answers[refusal] == 0 {
+					return fmt.Errorf("%v", answers)
 				}
-			}
+				return nil
+			})
 		}
 	}
 	time.Sleep(5 * time.Second)

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -165,15 +163,10 @@ func (m clusterMaker) testImagesMade(t *testing.T, before []string) {
 
 // testElsewhere has a cluster of agents alone ship to an Elasticsearch outside of it.
 func (m clusterMaker) testElsewhere(t *testing.T, before []string) {
-	l, err := net.Listen("tcp", netip.AddrPortFrom(m.engine.Gateway(), 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	outside := estest.New()
-	server := &http.Server{Handler: outside}
-	go server.Serve(l)
-	defer server.Close()
-	there := clusterMaker{m.engine, append(slices.Clone(m.environ), "SWARMGAUGE_ES_HOST=http://"+l.Addr().String())}
+	server := serverFor(t, m.engine, outside)
+	server.Start()
+	there := clusterMaker{m.engine, append(slices.Clone(m.environ), "SWARMGAUGE_ES_HOST="+server.URL)}
 	said := there.must(t, "up", "--offline", "--nodes", "1", "--no-elasticsearch", "--no-demo", "--listen", m.engine.Addr().String(), "--timeout", "240")
 	if strings.Contains(said, "Elasticsearch: ") || strings.Contains(said, "in the stack demo") {
 		t.Error("it names what isn't there")

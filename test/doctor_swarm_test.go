@@ -3,10 +3,7 @@ package test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,11 +148,7 @@ secrets: {password: {external: true}}
 func wantsPassword(t testing.TB, e *lab.Engine, user, password string) (address string) {
 	t.Helper()
 	fake := estest.New()
-	l, err := net.Listen("tcp", netip.AddrPortFrom(e.Gateway(), 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := serverFor(t, e, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Elastic-Product", "Elasticsearch")
 		u, p, _ := r.BasicAuth()
 		switch {
@@ -172,9 +165,6 @@ func wantsPassword(t testing.TB, e *lab.Engine, user, password string) (address 
 			fake.ServeHTTP(w, r)
 		}
 	}))
-	s.Listener.Close()
-	s.Listener = l
 	s.Start()
-	t.Cleanup(s.Close)
 	return s.URL
 }

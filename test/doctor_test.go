@@ -6,9 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
@@ -425,16 +423,10 @@ reads:
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := net.Listen("tcp", netip.AddrPortFrom(e.Gateway(), 0).String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		proxy := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(back))
-		proxy.Listener.Close()
-		proxy.Listener, proxy.TLS = l, &tls.Config{Certificates: []tls.Certificate{pair}}
+		proxy := serverFor(t, e, httputil.NewSingleHostReverseProxy(back))
+		proxy.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 		proxy.Config.ErrorLog = log.New(io.Discard, "", 0)
 		proxy.StartTLS()
-		defer proxy.Close()
 		ca := filepath.Join(t.TempDir(), "ca.pem")
 		if err := os.WriteFile(ca, []byte(certificatePEM(a.der)), 0o644); err != nil {
 			t.Fatal(err)

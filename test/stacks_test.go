@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -199,31 +197,16 @@ func (w *stacks) startProxies(t *testing.T) {
 		}
 		asAgent.ServeHTTP(rw, r)
 	})
-	gateway := w.engine.Gateway()
-	serve := func(h http.Handler, certificates ...tls.Certificate) string {
-		l, err := net.Listen("tcp", net.JoinHostPort(gateway.String(), "0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := httptest.NewUnstartedServer(h)
-		s.Listener.Close()
-		s.Listener = l
-		s.Config.ErrorLog = nil
-		if len(certificates) == 0 {
-			s.Start()
-		} else {
-			s.TLS = &tls.Config{Certificates: certificates}
-			s.StartTLS()
-		}
-		t.Cleanup(s.Close)
-		return s.URL
-	}
-	certificate, key := w.authority.issue(t, time.Now().Add(time.Hour), net.IP(gateway.AsSlice()))
+	certificate, key := w.authority.issue(t, time.Now().Add(time.Hour), w.engine.Gateway().AsSlice())
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.encrypted, w.plain = serve(withKey, pair), serve(asAgent)
+	encrypted, plain := serverFor(t, w.engine, withKey), serverFor(t, w.engine, asAgent)
+	encrypted.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	encrypted.StartTLS()
+	plain.Start()
+	w.encrypted, w.plain = encrypted.URL, plain.URL
 }
 
 // exec runs a command in a node.

@@ -650,7 +650,7 @@ func (m measured) isOnDevice(t *testing.T, documents []document) {
 	if !found || !regexp.MustCompile(`^nvme\dn1$`).MatchString(name) {
 		t.Errorf("%s: device %q", m.name, written.Device)
 	}
-	onDevice := selected(documents, func(d document) bool { return d.text("device.name") == name })
+	onDevice := selected(documents, func(d document) bool { return d.dataset() == "device" && d.text("device.name") == name })
 	if got := sum(onDevice, "device.disk.write.bytes"); got != bytes {
 		t.Errorf("%d documents of the device %s add up to %v bytes written, want %d", len(onDevice), name, got, bytes)
 	}

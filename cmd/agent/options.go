@@ -436,7 +436,7 @@ func printOption(f *flag.Flag, w io.Writer) {
 // byteSize is a number of bytes that can be written with a unit.
 type byteSize int64
 
-var byteUnits = []struct {
+var byteUnits = [...]struct {
 	suffix string
 	bytes  int64
 }{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}}
@@ -459,7 +459,7 @@ func (b *byteSize) Set(s string) error {
 
 // String returns the size in the largest unit that leaves a whole number.
 func (b *byteSize) String() string {
-	for _, u := range slices.Backward(byteUnits) {
+	for _, u := range slices.Backward(byteUnits[:]) {
 		if int64(*b) >= u.bytes && int64(*b)%u.bytes == 0 {
 			return fmt.Sprintf("%d%s", int64(*b)/u.bytes, u.suffix)
 		}

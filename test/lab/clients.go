@@ -22,8 +22,8 @@ type Crowd struct {
 	answers map[string]int
 }
 
-// crowd has n clients ask again and again, with a pause after each time. The answer of ask
-// is the status, or in a word what became of the connection; "" counts for nothing.
+// crowd has n clients ask again and again, with a pause after each time. What ask tells is
+// the status, or in a word what became of the connection.
 func crowd(n int, pause time.Duration, ask func(ctx context.Context, client int, told func(answer string))) *Crowd {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Crowd{leave: cancel, answers: map[string]int{}}
