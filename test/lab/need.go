@@ -26,6 +26,7 @@ const (
 	PodmanPart                 // StartPodman
 	ContainerdPart             // StartContainerd; includes PodmanPart
 	Images                     // ImportImage, Engine.KeepElasticsearchImage
+	Classes                    // RunOnElasticsearch; includes Elasticsearch
 	numParts
 )
 
@@ -39,7 +40,7 @@ func Parts() []Part {
 }
 
 func (p Part) String() string {
-	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "prometheus", "podman", "containerd", "images"}[p]
+	return [...]string{"docker", "nodes", "elasticsearch", "initramfs", "systemd", "prometheus", "podman", "containerd", "images", "classes"}[p]
 }
 
 // tool is a command and the Debian packages that have it; the first of them
@@ -67,6 +68,8 @@ func (p Part) tools() []tool {
 			{"java", []string{"default-jre-headless"}},
 			{"mvn", []string{"maven"}},
 		}
+	case Classes:
+		return append(Elasticsearch.tools(), tool{"javac", []string{"default-jdk-headless"}})
 	case Images:
 		return []tool{
 			{"mmdebstrap", []string{"mmdebstrap"}},
@@ -180,7 +183,7 @@ func Prepare(ctx context.Context, parts ...Part) error {
 			for _, s := range Suites() {
 				wanted = append(wanted, s.rootfs())
 			}
-		case Elasticsearch:
+		case Elasticsearch, Classes:
 			for _, v := range ElasticsearchVersions() {
 				wanted = append(wanted, elasticsearchHome(v))
 			}

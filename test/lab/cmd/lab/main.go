@@ -15,7 +15,7 @@
 //
 // Without COMMAND it is the user's shell. Parts end with the command; they can
 // be nested: `lab engine lab es sh`. The parts are docker, nodes,
-// elasticsearch, initramfs, systemd, prometheus, podman, containerd, images; without
+// elasticsearch, initramfs, systemd, prometheus, podman, containerd, images, classes; without
 // any, all are meant.
 package main
 
