@@ -429,6 +429,41 @@ func TestFoundRunningHasNoPastOnTheNetwork(t *testing.T) {
 	}
 }
 
+// A runtime makes a container's directories one after the other, and the agent may come
+// between. The counters that it reads later have begun at zero all the same.
+func TestCountersThatComeLateBeganAtZero(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Window = time.Hour })
+	b.tick(t)
+	b.name(id("8"))
+	v1, late := len(hierarchies()) > 1, metric.MemoryPageFaults // v2: of a controller that isn't on yet
+	if v1 {
+		late = metric.CPUUsage
+	}
+	for _, dir := range hierarchies() {
+		if v1 && strings.Contains(filepath.Base(dir), "cpuacct") {
+			continue
+		}
+		if err := os.Mkdir(filepath.Join(dir, b.parent, id("8")), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.tick(t)
+	target := b.byID[id("8")]
+	if target == nil {
+		t.Fatal("the container wasn't found")
+	}
+	if _, there := target.cur.Get(late); there || !target.begun {
+		t.Fatalf("number %d is there (%v) although its file can't be, or the container didn't begin (%v)", late, there, target.begun)
+	}
+	b.start(t, id("8"), "sh", "-c", "while :; do :; done")
+	b.tickUntil(t, "the counter never comes", func() bool { v, _ := target.cur.Get(late); return v > 0 })
+	b.tick(t)
+	total, _ := target.cur.Get(late)
+	if flow, ok := target.cur.Increase(&target.window.First, late, 0); !ok || flow != total {
+		t.Errorf("the container used %d (%v), its counter is at %d", flow, ok, total)
+	}
+}
+
 func TestUnnamedContainerIsMeasuredWithTheReason(t *testing.T) {
 	b := newBench(t, nil)
 	b.start(t, id("c"), "sleep", "60")

@@ -77,21 +77,13 @@ func (c *Collector) takeDetail(t *target) {
 	t.detail = nil
 	t.cur.Forget(&c.detailSet)
 	for id := metric.Processes; id <= metric.MemoryReferenced; id++ {
-		v, ok := s.Get(id)
-		if !ok {
-			continue
-		}
-		t.cur.Put(id, v)
-		if t.begun && !t.hasDetail && metric.Describe(id).Kind == metric.Counter {
-			// The container was seen to begin, and this with it.
-			t.prev.Put(id, 0)
-			t.window.First.Put(id, 0)
+		if v, ok := s.Get(id); ok {
+			t.cur.Put(id, v)
 		}
 	}
 	t.cur.CopyRows(metric.PerSocket, s)
 	t.cur.CopyRows(metric.PerTCP, s)
 	t.cur.CopyRows(metric.PerCache, s)
-	t.hasDetail = true
 }
 
 // detailReader is what is kept of a subject from one round to the next.

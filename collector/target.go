@@ -23,11 +23,12 @@ type target struct {
 	history   history
 	summary   summary
 
-	begun   bool   // the agent saw it begin: its counters began at zero
-	started bool   // and has told when that was
-	told    bool   // has told that it was made
-	killed  bool   // the kernel has counted an OOM kill
-	phase   uint64 // spreads the slow readings of many targets over the sweeps
+	begun   bool       // the agent saw it begin: its counters began at zero
+	known   metric.Set // what was ever read of one that was seen to begin
+	started bool       // the agent has told when it was started
+	told    bool       // has told that it was made
+	killed  bool       // the kernel has counted an OOM kill
+	phase   uint64     // spreads the slow readings of many targets over the sweeps
 	reads   uint64
 	changed bool   // its limits may have been changed: they are read next
 	netRead bool   // prev has interfaces read
@@ -35,8 +36,7 @@ type target struct {
 
 	wait, idle uint64 // dynamic housekeeping: sweeps to wait, and last wait
 
-	detail    *metric.Sample // read in the background since the last sample; nil without
-	hasDetail bool           // there was one
+	detail *metric.Sample // read in the background since the last sample; nil without
 
 	identity   identity
 	storage    storage
@@ -131,6 +131,13 @@ func (c *Collector) read(t *target) (gone bool) {
 		t.prev.CopyFrom(t.cur)
 		t.window.First.CopyFrom(t.cur)
 	default:
+		// What is there only since a moment after the container began has counted from zero: a
+		// runtime makes the directories of v1 one after the other, v2's files come when a
+		// controller is switched on, and the background takes its time.
+		if t.begun {
+			t.prev.AddNewCounters(t.cur, &t.known)
+			t.window.First.AddNewCounters(t.cur, &t.known)
+		}
 		// A device or interface that wasn't there a moment ago begins at zero. Interfaces
 		// that were read for the first time a moment ago begin at what they had then.
 		t.prev.AddMissingRows(metric.PerDevice, t.cur)
@@ -142,6 +149,9 @@ func (c *Collector) read(t *target) (gone bool) {
 		}
 	}
 	t.history.add(t.cur)
+	if t.begun {
+		t.known.AddRead(t.cur)
+	}
 	if t.reads > 0 || t.begun {
 		t.window.Observe(t.prev, t.cur)
 		t.summary.add(t.prev, t.cur)

@@ -54,6 +54,15 @@ func (s *Set) Add(id ID) {
 	s[per].set(int(id - per.First()))
 }
 
+// AddRead puts the numbers of the container itself that from has read into the set.
+func (s *Set) AddRead(from *Sample) {
+	if from.Rows(PerContainer) > 0 {
+		for word, read := range from.rows[PerContainer].read[0] {
+			s[PerContainer][word] |= read
+		}
+	}
+}
+
 // Has tells whether id is in the set.
 func (s *Set) Has(id ID) bool {
 	per := id.Per()
@@ -208,6 +217,31 @@ func (s *Sample) CopyMissingRows(per Per, other *Sample) {
 		copy(s.rows[per].values[added*width:(added+1)*width], of.values[row*width:])
 	}
 }
+
+// AddNewCounters gives s a zero for each counter of the container that other has read and
+// known lacks: what it was at the container's beginning.
+func (s *Sample) AddNewCounters(other *Sample, known *Set) {
+	if other.Rows(PerContainer) == 0 {
+		return
+	}
+	fresh := other.rows[PerContainer].read[0]
+	for word := range fresh {
+		fresh[word] &= containerCounters[word] &^ known[PerContainer][word]
+		for ; fresh[word] != 0; fresh[word] &= fresh[word] - 1 {
+			s.Put(PerContainer.First()+ID(word<<6+bits.TrailingZeros64(fresh[word])), 0)
+		}
+	}
+}
+
+// containerCounters are the counters of a container itself.
+var containerCounters = func() (set mask) {
+	for id := PerContainer.First(); id < endContainer; id++ {
+		if Describe(id).Kind == Counter {
+			set.set(int(id - PerContainer.First()))
+		}
+	}
+	return set
+}()
 
 // DropRows removes all rows of per.
 func (s *Sample) DropRows(per Per) {
