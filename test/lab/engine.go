@@ -196,7 +196,7 @@ func (e *Engine) Close() error {
 	var errs []error
 	if e.daemon != nil && !e.daemon.ended() {
 		if _, err := os.Stat(filepath.Join(e.slot.run, "docker.sock")); err == nil {
-			errs = append(errs, e.sweep(ctx))
+			errs = append(errs, again(ctx, e.sweep))
 		}
 		errs = append(errs, e.daemon.stop(engineStop))
 	}
@@ -208,6 +208,21 @@ func (e *Engine) Close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// again calls remove until it succeeds, a few times: an engine refuses to remove a container
+// whose first process is just dying.
+func again(ctx context.Context, remove func(context.Context) error) error {
+	for range 5 {
+		if remove(ctx) == nil {
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return remove(ctx)
 }
 
 // sweep removes containers, networks, volumes, and images that aren't the

@@ -224,8 +224,10 @@ func (n *Node) Load(ctx context.Context, images ...string) error {
 func (n *Node) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), engineStop)
 	defer cancel()
-	_, err := n.engine.Docker(ctx, "container", "rm", "--force", "--volumes", n.name)
-	return err
+	return again(ctx, func(ctx context.Context) error {
+		_, err := n.engine.Docker(ctx, "container", "rm", "--force", "--volumes", n.name)
+		return err
+	})
 }
 
 // Swarm joins nodes into a Swarm, the first one as its manager, the others as
