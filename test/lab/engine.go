@@ -210,19 +210,16 @@ func (e *Engine) Close() error {
 	return errors.Join(errs...)
 }
 
-// again calls remove until it succeeds, a few times: an engine refuses to remove a container
-// whose first process is just dying.
+// again calls remove until it succeeds, five times at most: an engine refuses to remove a
+// container whose first process is just dying.
 func again(ctx context.Context, remove func(context.Context) error) error {
-	for range 5 {
-		if remove(ctx) == nil {
-			return nil
+	for tries := 1; ; tries++ {
+		err := remove(ctx)
+		if err == nil || tries == 5 || ctx.Err() != nil {
+			return err
 		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-		}
+		time.Sleep(time.Second)
 	}
-	return remove(ctx)
 }
 
 // sweep removes containers, networks, volumes, and images that aren't the
