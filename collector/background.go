@@ -58,6 +58,8 @@ const (
 	inspectTimeout = 5 * time.Second
 	// backlog is how many questions, answers and events may wait for the other side.
 	backlog = 512
+	// few is how many answers may wait that are large and come seldom.
+	few = 8
 )
 
 func newBackground(o Options) *background {
@@ -72,7 +74,7 @@ func newBackground(o Options) *background {
 		pidsWanted:  make(chan struct{}, 1),
 		pids:        make(chan map[string]int, 1),
 		uncounted:   make(chan *metric.Container, backlog),
-		counted:     make(chan counted, backlog),
+		counted:     make(chan counted, few),
 
 		subjectsWanted: make(chan struct{}, 1),
 		subjects:       make(chan []subject, 1),

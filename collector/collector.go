@@ -126,6 +126,7 @@ type Collector struct {
 
 	self     int            // the agent's process in the node's PID namespace
 	pids     []int          // scratch
+	text     proc.NetBuffer // scratch
 	pidOf    map[string]int // by id, for containers that no process list shows
 	sweeps   uint64
 	interval int64                                  // end of the shipping interval that the sweep is in, as metric.Window.Slot

@@ -131,7 +131,7 @@ func testWindowsJump(t *testing.T, b *bench, name string, set, asleep time.Durat
 
 // A clock that is set back doesn't make the history grow for as long as it was set back.
 func TestHistoryEndsWithItsFuture(t *testing.T) {
-	h := history{span: int64(time.Minute)}
+	h := series{history: history{span: int64(time.Minute)}}
 	var s metric.Sample
 	now := int64(1e18)
 	for i := range 1000 {

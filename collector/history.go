@@ -8,42 +8,54 @@ import "github.com/swarmgauge/swarmgauge/metric"
 // newest one's, so that a history that has filled once allocates nothing.
 type history struct {
 	segments []segment // oldest first
-	newest   metric.Sample
-	span     int64 // nanoseconds to keep
+	newest   int64     // the time of the sample that was added last
+	broken   bool      // the next sample has nothing to be compared with
+	span     int64     // nanoseconds to keep
 }
 
 type segment struct {
-	keys   metric.Keys // of all of its samples
-	first  int64       // the time of the first
-	deltas []byte      // the first whole, and then what changed
-	count  int         // samples, first included
+	keys   *metric.Keys // of all of its samples
+	first  int64        // the time of the first
+	deltas []byte       // the first whole, and then what changed
+	count  int          // samples, first included
 }
 
 // segmentSamples is how many samples a segment holds: more make the whole samples
 // cheaper, fewer give memory back sooner.
 const segmentSamples = 30
 
-// add appends s, which it copies. A sample from before the newest one takes its place, and
-// that of all others.
-func (h *history) add(s *metric.Sample) {
-	if s.Time < h.newest.Time {
+// add appends s. It keeps neither s nor prev, which is the sample that was added before, and as
+// it was then, unless breakOff was called or its time was changed. The first has none before
+// it: prev isn't looked at. A sample from before the newest one takes its place, and that of
+// all others.
+func (h *history) add(s, prev *metric.Sample) {
+	if s.Time < h.newest {
 		h.segments = h.segments[:0] // the clock was set back: they are of a future
 	}
-	if n := len(h.segments); n > 0 && h.segments[n-1].count < segmentSamples {
+	follows := !h.broken && prev.Time == h.newest // not so after the clock was set
+	h.newest, h.broken = s.Time, false
+	if n := len(h.segments); n > 0 && follows && h.segments[n-1].count < segmentSamples {
 		last := &h.segments[n-1]
-		if deltas, ok := s.AppendDelta(last.deltas, &h.newest); ok {
+		if deltas, ok := s.AppendDelta(last.deltas, prev); ok {
 			last.deltas = deltas
 			last.count++
-			h.newest.CopyFrom(s)
 			return
 		}
 	}
 	h.begin(s)
-	h.newest.CopyFrom(s)
 }
+
+// breakOff tells that the sample which was added last was changed since.
+func (h *history) breakOff() { h.broken = true }
 
 // begin opens a segment with s, in the memory of the oldest if all of that is too old.
 func (h *history) begin(s *metric.Sample) {
+	var keys *metric.Keys // those of the segment before, as a rule
+	if n := len(h.segments); n > 0 && h.segments[n-1].keys.Of(s) {
+		keys = h.segments[n-1].keys
+	} else {
+		keys = metric.KeysOf(s)
+	}
 	if len(h.segments) > 1 && h.segments[1].first <= s.Time-h.span {
 		oldest := h.segments[0]
 		copy(h.segments, h.segments[1:])
@@ -57,8 +69,7 @@ func (h *history) begin(s *metric.Sample) {
 		h.segments = append(h.segments, next)
 	}
 	last := &h.segments[len(h.segments)-1]
-	last.keys.CopyFrom(s)
-	last.first, last.deltas, last.count = s.Time, s.AppendWhole(last.deltas[:0]), 1
+	last.keys, last.first, last.deltas, last.count = keys, s.Time, s.AppendWhole(last.deltas[:0]), 1
 }
 
 // each calls f with every sample that is not older than from, oldest first, until f
@@ -69,7 +80,7 @@ func (h *history) each(from int64, f func(*metric.Sample) bool) {
 		if i+1 < len(h.segments) && h.segments[i+1].first < from {
 			continue
 		}
-		s.Reset(&h.segments[i].keys)
+		s.Reset(h.segments[i].keys)
 		deltas := h.segments[i].deltas
 		for range h.segments[i].count {
 			var err error
@@ -128,9 +139,7 @@ func (h *history) copyNewest(from *history, n int) {
 	h.segments = h.segments[:len(wanted)]
 	for i := range wanted {
 		to := &h.segments[i]
-		to.keys.Copy(&wanted[i].keys)
-		to.first = wanted[i].first
+		to.keys, to.first, to.count = wanted[i].keys, wanted[i].first, wanted[i].count
 		to.deltas = append(to.deltas[:0], wanted[i].deltas...)
-		to.count = wanted[i].count
 	}
 }

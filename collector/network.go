@@ -54,7 +54,7 @@ func (c *Collector) openNet(t *target) {
 		c.stats.netsRefused.Add(1)
 		return
 	}
-	net, err := c.o.Proc.OpenNet(pid, t.container.ID)
+	net, err := c.o.Proc.OpenNet(pid, t.container.ID, &c.text)
 	if err != nil {
 		return
 	}
@@ -72,6 +72,7 @@ func (c *Collector) openNet(t *target) {
 		for _, s := range [...]*metric.Sample{t.cur, t.prev, &t.window.First} {
 			s.DropRows(metric.PerInterface)
 		}
+		t.history.breakOff()
 		c.disown(t)
 	}
 	c.own(t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -72,4 +73,34 @@ func TestSharedNamespaceIsItsMakers(t *testing.T) {
 	}
 	f(metric.Container{ID: id("2"), Name: "maker", NetworkMode: "bridge"}, "", sharer.path())
 	f(metric.Container{ID: id("1"), Name: "sharer", NetworkMode: "container:" + id("2")}, maker.path(), "")
+}
+
+// A container whose process goes over to another namespace has a history all the same.
+func TestHistoryOverNamespaces(t *testing.T) {
+	b := newBench(t, nil)
+	b.tick(t)
+	moved := filepath.Join(t.TempDir(), "moved")
+	b.start(t, id("9"), "sh", "-c", "until [ -e "+moved+" ]; do sleep 0.02; done; exec unshare --net sleep 60")
+	b.tickUntil(t, "not found with its network", func() bool {
+		c := b.byID[id("9")]
+		return c != nil && c.netRead && c.cur.Rows(metric.PerInterface) > 0
+	})
+	target := b.byID[id("9")]
+	from := target.net.Namespace()
+	if err := os.WriteFile(moved, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.tickUntil(t, "not found in its new namespace", func() bool {
+		target.changed = true // as when the runtime tells of something
+		return target.net.Namespace() != from
+	})
+	b.tick(t)
+	n, interfaces := 0, 0
+	target.history.each(0, func(s *metric.Sample) bool {
+		n, interfaces = n+1, s.Rows(metric.PerInterface)
+		return true
+	})
+	if n != int(target.reads) || interfaces != target.cur.Rows(metric.PerInterface) {
+		t.Errorf("%d of %d samples, the newest with %d interfaces of %d", n, target.reads, interfaces, target.cur.Rows(metric.PerInterface))
+	}
 }

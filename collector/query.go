@@ -42,7 +42,7 @@ type History struct {
 func HistoryOf(node *metric.Node, c *metric.Container, samples ...*metric.Sample) *History {
 	h := &History{Node: node, Container: c, count: -1, samples: history{span: math.MaxInt64}}
 	for _, s := range samples {
-		h.samples.add(s)
+		h.samples.add(s, &h.last)
 		h.last.CopyFrom(s)
 	}
 	return h

@@ -13,7 +13,7 @@ import (
 
 // What is too old isn't shown, though its segment is still kept.
 func TestOlder(t *testing.T) {
-	h := history{span: 1000e9}
+	h := series{history: history{span: 1000e9}}
 	var s metric.Sample
 	for second := range int64(100) {
 		s.Time = second * 1e9
@@ -25,7 +25,7 @@ func TestOlder(t *testing.T) {
 		}
 	}
 	copied := History{count: -1, oldest: 37e9}
-	copied.samples.copyNewest(&h, -1)
+	copied.samples.copyNewest(&h.history, -1)
 	n, first := 0, int64(0)
 	copied.Each(func(s *metric.Sample) bool {
 		if n++; n == 1 {
@@ -40,7 +40,7 @@ func TestOlder(t *testing.T) {
 
 // A copy has the newest samples, whatever is asked for, and doesn't change with the original.
 func TestCopyNewest(t *testing.T) {
-	original := history{span: 1000e9}
+	original := series{history: history{span: 1000e9}}
 	var s metric.Sample
 	for second := range int64(100) {
 		s.Time = second * 1e9
@@ -50,7 +50,7 @@ func TestCopyNewest(t *testing.T) {
 	copied := &History{}
 	for _, n := range []int{0, 1, 2, 29, 30, 31, 100, 1000, -1} {
 		copied.count = n
-		copied.samples.copyNewest(&original, n)
+		copied.samples.copyNewest(&original.history, n)
 		want := n
 		if n < 0 || n > 100 {
 			want = 100
@@ -72,7 +72,7 @@ func TestCopyNewest(t *testing.T) {
 			}
 		}
 	}
-	copied.samples.copyNewest(&original, 1)
+	copied.samples.copyNewest(&original.history, 1)
 	for second := range int64(100) {
 		s.Time = (100 + second) * 1e9
 		original.add(&s)
@@ -168,7 +168,7 @@ func TestQueriesBesideTheLoop(t *testing.T) {
 
 // What the loop is held up by a query: a copy of two samples, and of two minutes.
 func BenchmarkCopyHistory(b *testing.B) {
-	full := history{span: 120e9}
+	full := series{history: history{span: 120e9}}
 	var s metric.Sample
 	for id := range metric.ID(metric.NumIDs) {
 		if id.Per() == metric.PerContainer {
@@ -186,7 +186,7 @@ func BenchmarkCopyHistory(b *testing.B) {
 			b.ReportAllocs()
 			var h history
 			for b.Loop() {
-				h.copyNewest(&full, n)
+				h.copyNewest(&full.history, n)
 			}
 		})
 	}

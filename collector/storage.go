@@ -114,17 +114,15 @@ func (c *Collector) storageCounted(a counted) {
 	}
 }
 
-// putStorage puts what is known of the files of t into s, the sample before the one that is
-// being read: so it is no change that would keep an idle container from being read more
-// seldom.
+// putStorage puts what is known of the files of t into its newest sample.
 //
 // The one filesystem of a container is the one that its layer lies on, as the node has
 // measured it; used is what the container's layer and logs take there, as in cAdvisor.
-func (c *Collector) putStorage(t *target, s *metric.Sample) {
+func (c *Collector) putStorage(t *target) {
 	if c.o.Storage == nil || t.container.ID == "" {
 		return
 	}
-	of := &t.storage
+	s, of := t.cur, &t.storage
 	s.Forget(&c.storageSet)
 	for i, known := range of.known {
 		if known {

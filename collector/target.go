@@ -92,7 +92,6 @@ const settling = 2
 // the last good sample in place.
 func (c *Collector) read(t *target) (gone bool) {
 	t.cur, t.prev = t.prev, t.cur
-	c.putStorage(t, t.prev)
 	t.cur.CopyFrom(t.prev)
 	t.cur.Time = c.now()
 	if c.o.NoRootStats && t.path() == metric.Root {
@@ -119,6 +118,7 @@ func (c *Collector) read(t *target) (gone bool) {
 	}
 	c.takeDetail(t)
 	t.cur.DropEmptyRows()
+	c.keep(t)
 
 	switch {
 	case t.reads == 0 && t.begun:
@@ -148,7 +148,6 @@ func (c *Collector) read(t *target) (gone bool) {
 			t.window.First.CopyMissingRows(per, t.prev)
 		}
 	}
-	t.history.add(t.cur)
 	if t.begun {
 		t.known.AddRead(t.cur)
 	}
@@ -159,8 +158,16 @@ func (c *Collector) read(t *target) (gone bool) {
 		c.stats.samples.Add(1)
 	}
 	t.reads++
-	c.relax(t)
 	return false
+}
+
+// keep completes the newest sample of t and adds it to the history, before anything is done
+// to the one before. How long t may wait is seen before: whatever becomes of its files keeps
+// nobody awake.
+func (c *Collector) keep(t *target) {
+	c.relax(t)
+	c.putStorage(t)
+	t.history.add(t.cur, t.prev)
 }
 
 // turn tells whether it is the turn of t for what is done once in that time. Those of all

@@ -34,6 +34,7 @@ func (s *Sample) AppendDelta(dst []byte, prev *Sample) ([]byte, bool) {
 
 // Keys are the rows of a Sample without their numbers: what a delta doesn't hold. A sample
 // of an ordinary container takes a third of the memory as Keys and what AppendWhole makes.
+// Keys are immutable.
 type Keys struct {
 	cpuset string
 	rows   []keyOf
@@ -44,19 +45,36 @@ type keyOf struct {
 	key Key
 }
 
-// CopyFrom makes k the rows of s, reusing the memory of k.
-func (k *Keys) CopyFrom(s *Sample) {
-	k.cpuset, k.rows = s.CPUSet, k.rows[:0]
+// KeysOf returns the rows of s.
+func KeysOf(s *Sample) *Keys {
+	rows := 0
+	for per := range s.rows {
+		rows += len(s.rows[per].keys)
+	}
+	k := &Keys{cpuset: s.CPUSet, rows: make([]keyOf, 0, rows)}
 	for per := range s.rows {
 		for _, key := range s.rows[per].keys {
 			k.rows = append(k.rows, keyOf{Per(per), key})
 		}
 	}
+	return k
 }
 
-// Copy makes k equal to from, reusing the memory of k.
-func (k *Keys) Copy(from *Keys) {
-	k.cpuset, k.rows = from.cpuset, append(k.rows[:0], from.rows...)
+// Of tells whether k are the rows of s.
+func (k *Keys) Of(s *Sample) bool {
+	if k.cpuset != s.CPUSet {
+		return false
+	}
+	rest := k.rows
+	for per := range s.rows {
+		for i := range s.rows[per].keys {
+			if len(rest) == 0 || rest[0].per != Per(per) || rest[0].key != s.rows[per].keys[i] {
+				return false
+			}
+			rest = rest[1:]
+		}
+	}
+	return len(rest) == 0
 }
 
 // Reset makes s a sample with the rows of k in which nothing was read, at time 0, reusing

@@ -218,13 +218,15 @@ func TestDeltaRoundTrip(t *testing.T) {
 func TestWholeSampleRoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	var got Sample
-	var keys Keys
 	randomSample(r, &got) // something that has to go
 	for range 200 {
 		var s Sample
 		randomSample(r, &s)
-		keys.CopyFrom(&s)
-		got.Reset(&keys)
+		keys := KeysOf(&s)
+		if !keys.Of(&s) {
+			t.Fatal("a sample hasn't got its own rows")
+		}
+		got.Reset(keys)
 		if got.Len() != 0 {
 			t.Fatalf("%d numbers are read after Reset", got.Len())
 		}
@@ -234,6 +236,30 @@ func TestWholeSampleRoundTrip(t *testing.T) {
 		if !equal(&got, &s) || !got.SameNumbers(&s) {
 			t.Fatal("the sample changed on the way")
 		}
+	}
+}
+
+func TestKeysOf(t *testing.T) {
+	sample := func(cpuset string, keys ...Key) *Sample {
+		s := &Sample{CPUSet: cpuset}
+		for _, key := range keys {
+			s.AddRow(PerInterface, key)
+		}
+		return s
+	}
+	a, b := Key{Name: "eth0"}, Key{Name: "eth1"}
+	one := KeysOf(sample("0", a))
+	other := sample("0")
+	other.AddRow(PerDevice, a)
+	for name, s := range map[string]*Sample{
+		"one more": sample("0", a, b), "none": sample("0"), "another": sample("0", b), "other CPUs": sample("1", a), "of another kind": other,
+	} {
+		if one.Of(s) {
+			t.Errorf("%s: taken for the same rows", name)
+		}
+	}
+	if !one.Of(sample("0", a)) {
+		t.Error("the same rows are taken for others")
 	}
 }
 

@@ -85,7 +85,7 @@ func lookFromContainer(t *testing.T, root string) {
 	if err != nil || self == os.Getpid() {
 		t.Fatalf("process %d, %v, want its id on the node", self, err)
 	}
-	own, err := fs.OpenNet(self, "")
+	own, err := fs.OpenNet(self, "", new(NetBuffer))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,13 +25,12 @@ type Net struct {
 	quick     bool   // it is the kernel's
 	path      string // of net/dev, for errors
 	namespace uint64
-	forget    metric.Set
-	buf       []byte
+	buf       *NetBuffer
 }
 
-// netBuffer is a first buffer for net/dev: room for four interfaces and maxLine, which is
-// more than containers have. There is one a container.
-const netBuffer = 1536
+// NetBuffer is what the text of net/dev is read into. One does for all Nets of a goroutine,
+// and stays in the processor's cache then. The zero value is ready.
+type NetBuffer struct{ text []byte }
 
 // interfaceIDs are the columns of net/dev that are read, and where they stand.
 var interfaceIDs = [...]struct {
@@ -48,13 +47,21 @@ var interfaceIDs = [...]struct {
 	{11, metric.NetworkTransmitDropped},
 }
 
+// interfaceSet are the numbers of interfaceIDs.
+var interfaceSet = func() (set metric.Set) {
+	for _, column := range interfaceIDs {
+		set.Add(column.id)
+	}
+	return set
+}()
+
 // netColumns is how many columns of net/dev have to be there.
 const netColumns = 12
 
 // OpenNet opens the network namespace of the process pid of the container with that id; ""
-// is any process. The error is ErrGone if there is no such process, as when the number is
-// another one's by now.
-func (fs *FS) OpenNet(pid int, id string) (*Net, error) {
+// is any process. It keeps buf, which belongs to the goroutine that reads. The error is ErrGone
+// if there is no such process, as when the number is another one's by now.
+func (fs *FS) OpenNet(pid int, id string, buf *NetBuffer) (*Net, error) {
 	dir, err := fs.openProcess(pid, id)
 	if err != nil {
 		return nil, err
@@ -65,10 +72,7 @@ func (fs *FS) OpenNet(pid int, id string) (*Net, error) {
 	if err != nil {
 		return nil, goneOr(&os.PathError{Op: "open", Path: path, Err: err})
 	}
-	n := &Net{fd: fd, quick: !hang.May(fd), path: path, buf: make([]byte, 0, netBuffer)}
-	for _, column := range interfaceIDs {
-		n.forget.Add(column.id)
-	}
+	n := &Net{fd: fd, quick: !hang.May(fd), path: path, buf: buf}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
@@ -87,14 +91,14 @@ func (n *Net) Namespace() uint64 { return n.namespace }
 // those of other rows: the interface is gone. Like cAdvisor it leaves out interfaces that
 // are not the container's own traffic (see ignoredInterface).
 func (n *Net) Read(s *metric.Sample) error {
-	s.Forget(&n.forget)
+	s.Forget(&interfaceSet)
 	if err := n.load(); err != nil {
 		return &os.PathError{Op: "read", Path: n.path, Err: err}
 	}
-	if len(n.buf) == 0 {
+	if len(n.buf.text) == 0 {
 		return fmt.Errorf("%s is empty", n.path)
 	}
-	if bad := parseNetDev(n.buf, s); bad != nil {
+	if bad := parseNetDev(n.buf.text, s); bad != nil {
 		return fmt.Errorf("%s: can't make sense of %q", n.path, clip(bad))
 	}
 	return nil
@@ -103,20 +107,23 @@ func (n *Net) Read(s *metric.Sample) error {
 // maxLine is more than a line of net/dev can have: a name and sixteen numbers.
 const maxLine = 512
 
-// load reads the text into n.buf. The kernel fills a page with lines: if there was room for
-// one more, in the page and in the buffer, the first read has brought all of them. Of that
-// one Go's scheduler isn't told, for the reason that package cgroup gives.
+// load reads the text. The kernel fills a page with lines: if there was room for one more,
+// in the page and in the buffer, the first read has brought all of them. Of that one Go's
+// scheduler isn't told, for the reason that package cgroup gives.
 func (n *Net) load() (err error) {
 	if n.quick {
-		buf := n.buf[:cap(n.buf)]
+		if cap(n.buf.text) < pageSize {
+			n.buf.text = make([]byte, 0, pageSize)
+		}
+		buf := n.buf.text[:cap(n.buf.text)]
 		got, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(n.fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
 		if errno == 0 && int(got)+maxLine <= min(len(buf), pageSize) {
-			n.buf = buf[:got]
+			n.buf.text = buf[:got]
 			return nil
 		}
 	}
-	n.buf, err = readAll(n.fd, n.buf)
+	n.buf.text, err = readAll(n.fd, n.buf.text)
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 func TestNetFixtures(t *testing.T) {
 	f := func(machine string, pid int, interfaces string, counters ...int64) {
 		t.Helper()
-		n, err := open(t, copyMachine(t, machine)).OpenNet(pid, "")
+		n, err := open(t, copyMachine(t, machine)).OpenNet(pid, "", new(NetBuffer))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestParseNetDev(t *testing.T) {
 
 func TestNetInterfaceGoes(t *testing.T) {
 	root := copyMachine(t, v1Machine)
-	n, err := open(t, root).OpenNet(1, "")
+	n, err := open(t, root).OpenNet(1, "", new(NetBuffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestNetInterfaceGoes(t *testing.T) {
 func TestNetErrorNamesFileAndText(t *testing.T) {
 	root := copyMachine(t, v1Machine)
 	write(t, root, "1/net/dev", netDevHeading+"eth0: 12 banana\n")
-	n, err := open(t, root).OpenNet(1, "")
+	n, err := open(t, root).OpenNet(1, "", new(NetBuffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestNetAgainstProcfs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := open(t, "/proc").OpenNet(os.Getpid(), "")
+	n, err := open(t, "/proc").OpenNet(os.Getpid(), "", new(NetBuffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestNamespace(t *testing.T) {
 	fs := open(t, "/proc")
 	netOf := func(pid int) *Net {
 		t.Helper()
-		n, err := fs.OpenNet(pid, "")
+		n, err := fs.OpenNet(pid, "", new(NetBuffer))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestNamespace(t *testing.T) {
 func TestNetOutlivesItsProcess(t *testing.T) {
 	fs := open(t, "/proc")
 	p := startProcess(t, 0)
-	n, err := fs.OpenNet(p.pid, "")
+	n, err := fs.OpenNet(p.pid, "", new(NetBuffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestNetOutlivesItsProcess(t *testing.T) {
 	if err := n.Read(new(metric.Sample)); err != nil {
 		t.Errorf("after the end: error %v; the namespace is kept alive", err)
 	}
-	if _, err := fs.OpenNet(p.pid, ""); err != ErrGone {
+	if _, err := fs.OpenNet(p.pid, "", new(NetBuffer)); err != ErrGone {
 		t.Errorf("open after the end: error %v, want ErrGone", err)
 	}
 }
@@ -240,7 +240,7 @@ func TestNetReadAllocs(t *testing.T) {
 }
 
 func ownNet(t testing.TB) (*Net, *metric.Sample) {
-	n, err := open(t, "/proc").OpenNet(os.Getpid(), "")
+	n, err := open(t, "/proc").OpenNet(os.Getpid(), "", new(NetBuffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func BenchmarkNetRead(b *testing.B) {
 func BenchmarkNetReadReopened(b *testing.B) {
 	fs, s := open(b, "/proc"), new(metric.Sample)
 	for b.Loop() {
-		n, err := fs.OpenNet(os.Getpid(), "")
+		n, err := fs.OpenNet(os.Getpid(), "", new(NetBuffer))
 		if err != nil {
 			b.Fatal(err)
 		}

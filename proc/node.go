@@ -105,7 +105,7 @@ func (fs *FS) OpenNode() (*Node, error) {
 		}
 	}
 	var err error
-	if n.net, err = fs.OpenNet(1, ""); errors.Is(err, ErrGone) {
+	if n.net, err = fs.OpenNet(1, "", new(NetBuffer)); errors.Is(err, ErrGone) {
 		err = fmt.Errorf("%s can't be seen: is /proc mounted with hidepid, and the agent not root?", fs.path("1"))
 	}
 	if err != nil {
