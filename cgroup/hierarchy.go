@@ -282,11 +282,20 @@ func (h *Hierarchy) examine(m *mounts, o *Options) {
 			}
 		}
 	} else {
+		var inV2 [numControllers]bool
+		if m.unified != "" {
+			inV2, _ = m.controllers()
+		}
 		for c, name := range v1Names {
-			if name != "" && h.mountOf[c] < 0 && !unasked(c) {
-				h.lack(Lack{LackController, name, "the v1 controller " + name + " is not mounted",
-					"mount -t cgroup -o " + name + " " + name + " /sys/fs/cgroup/" + name + ", or " + bootFlag(name)})
+			if name == "" || h.mountOf[c] >= 0 || unasked(c) {
+				continue
 			}
+			otherwise := bootFlag(name)
+			if inV2[c] { // as all that aren't mounted; a boot flag keeps them there
+				otherwise = "where that is refused remove " + name + " from the boot flag cgroup_no_v1"
+			}
+			h.lack(Lack{LackController, name, "the v1 controller " + name + " is not mounted",
+				"mount -t cgroup -o " + name + " " + name + " /sys/fs/cgroup/" + name + ", or " + otherwise})
 		}
 	}
 	if h.mountOf[hugetlb] >= 0 && o.HugePages && !slices.ContainsFunc(h.rows, func(r row) bool { return r.controller == hugetlb }) {

@@ -91,6 +91,12 @@ func TestNotes(t *testing.T) {
 		b, _ := os.ReadFile(m.path("proc/self/mountinfo"))
 		m.write("proc/self/mountinfo", strings.Replace(string(b), ",pids\n", ",freezer\n", 1))
 	}, "mount -t cgroup -o pids pids")
+	// A machine that was booted with cgroup_no_v1=pids.
+	f(Hybrid, func(m *machine) {
+		b, _ := os.ReadFile(m.path("proc/self/mountinfo"))
+		m.write("proc/self/mountinfo", strings.Replace(string(b), ",pids\n", ",freezer\n", 1))
+		m.write("cg/unified/cgroup.controllers", "pids\n")
+	}, "or where that is refused remove pids from the boot flag cgroup_no_v1")
 	// A v1 mount that some program made on a machine with v2.
 	f(V2, func(m *machine) {
 		b, _ := os.ReadFile(m.path("proc/self/mountinfo"))

@@ -8,7 +8,8 @@ import (
 
 // The tables and the metric table cover each other: each number of a container, CPU or
 // device has a file, and no two files of a version claim the same number, groups of
-// alternatives apart.
+// alternatives apart. TestReadersCoverMetrics of package proc demands a reader of all numbers
+// that this one lets be.
 func TestTablesCoverMetrics(t *testing.T) {
 	nodeOnly := want{
 		metric.DiskReadsMerged: 0, metric.DiskWritesMerged: 0, metric.DiskReadTime: 0, metric.DiskWriteTime: 0,

@@ -547,6 +547,58 @@ func TestTooDeepCgroupsAreTold(t *testing.T) {
 	}
 }
 
+// At the pace of RescanInterval all is listed anew, and what isn't shown then is no target any
+// more. Between, it stays one for as long as it can be read.
+func TestRescanEndsWhatTheTreeDoesNotShow(t *testing.T) {
+	const sweeps = 4
+	f := func(every time.Duration, rescans uint64, stays bool) {
+		t.Helper()
+		b := newBench(t, func(o *Options) { o.Window, o.RescanInterval = time.Hour, every })
+		shown, hidden := id("5"), id("6")[:58]+".mount" // the tree leaves out mount units
+		defer b.start(t, shown, "sleep", "60")()
+		defer b.start(t, hidden, "sleep", "60")()
+		b.tick(t)
+		if b.byID[shown] == nil || b.byID[hidden] != nil {
+			t.Fatal("the tree doesn't show what it should, or shows what it shouldn't")
+		}
+		b.found("/"+b.parent+"/"+hidden, 0) // as if it had shown it
+		if b.byID[hidden] == nil {
+			t.Fatal("the container can't be read")
+		}
+		for range sweeps - 1 {
+			b.tick(t)
+		}
+		if b.rescans != rescans {
+			t.Errorf("every %v: %d full listings in %d sweeps, want %d", every, b.rescans, sweeps, rescans)
+		}
+		if b.byID[shown] == nil || len(b.sink.of(shown)) != 0 {
+			t.Errorf("every %v: what the tree shows has ended", every)
+		}
+		windows := b.sink.of(hidden)
+		if ended := len(windows) == 1 && windows[0].ended; ended == stays || stays != (b.byID[hidden] != nil) {
+			t.Errorf("every %v: what the tree doesn't show has ended: %v, is measured: %v", every, ended, b.byID[hidden] != nil)
+		}
+	}
+	f(time.Hour, 1, true)
+	f(time.Nanosecond, sweeps, false)
+}
+
+// A full listing has forgotten what there was, and can't tell what has gone since. An idle
+// container that goes then, and isn't read, ends all the same.
+func TestRescanEndsWhatHasGoneUnread(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Dynamic, o.RescanInterval = true, time.Nanosecond })
+	b.name(id("9"))
+	b.tick(t)
+	stop := b.start(t, id("9"), "sleep", "60")
+	b.tick(t)
+	b.byID[id("9")].wait = 100
+	stop()
+	b.tick(t)
+	if windows := b.sink.of(id("9")); b.byID[id("9")] != nil || len(windows) != 1 || !windows[0].ended {
+		t.Errorf("measured after its end: %v; %d windows, want the last one", b.byID[id("9")] != nil, len(windows))
+	}
+}
+
 func TestNetworkNamespaceIsCountedOnce(t *testing.T) {
 	b := newBench(t, nil)
 	b.name(id("e"))
