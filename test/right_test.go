@@ -253,12 +253,19 @@ func checkRight(t *testing.T, on hierarchies, id string, before, after kernelFil
 	return nil
 }
 
+// needV1 skips a test where there is no cgroup v1; others show the same of v2, in a machine
+// of their own.
+func needV1(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/sys/fs/cgroup/memory/memory.stat"); err != nil {
+		t.Skip("needs cgroup v1, and this machine has v2 alone: boot it with systemd.unified_cgroup_hierarchy=0")
+	}
+}
+
 // On this machine's hierarchy, v1 or hybrid, with engines of three years.
 func TestRightV1(t *testing.T) {
 	lab.Need(t, lab.Nodes)
-	if _, err := os.Stat("/sys/fs/cgroup/memory/memory.stat"); err != nil {
-		t.Skip("needs cgroup v1, and this machine has v2 alone: boot it with systemd.unified_cgroup_hierarchy=0; TestRightV2 is about v2")
-	}
+	needV1(t)
 	e := lab.EngineFor(t)
 	t.Run("20.10", func(t *testing.T) {
 		a := startAgent(t, "-docker="+e.Host(), "-docker_root="+e.DataRoot(), "-docker_only", "-spool-dir="+t.TempDir(), "-podman=", "-containerd=")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -37,6 +39,30 @@ func LoopDiskFor(tb testing.TB, mib int64, options ...string) (mount string) {
 		}
 	})
 	return mount
+}
+
+// LoopDeviceFor returns a block device of so many MiB, with nothing on it. It goes with tb.
+func LoopDeviceFor(tb testing.TB, mib int64) (device string) {
+	tb.Helper()
+	if os.Getuid() != 0 {
+		Lack(tb, "This test makes a block device: run it as root (sudo -E env PATH=\"$PATH\" go test)")
+	}
+	losetup := Tool(tb, "losetup", "mount")
+	image := filepath.Join(tb.TempDir(), "image")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, mib<<20)); err != nil {
+		tb.Fatal(err)
+	}
+	out, err := exec.CommandContext(tb.Context(), losetup, "--find", "--show", image).Output()
+	if err != nil {
+		tb.Fatalf("losetup: %v", err)
+	}
+	device = strings.TrimSpace(string(out))
+	tb.Cleanup(func() {
+		if err := run(context.Background(), losetup, "--detach", device); err != nil {
+			tb.Error(err)
+		}
+	})
+	return device
 }
 
 // Fill writes a file until its file system takes no more.
