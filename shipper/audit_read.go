@@ -292,19 +292,19 @@ func (r *auditReader) do(ctx context.Context, build func(http.Header, []byte) es
 		return build(header, text)
 	}, nil)
 	if err != nil {
-		_, advice := transportFate(err)
-		return nil, errors.New(explain(advice, err.Error()))
+		_, sentence := r.sender.unanswered(err)
+		return nil, errors.New(sentence)
 	}
 	if answer.status/100 == 2 {
 		return answer.body, nil
 	}
-	said := decodeError(answer.body)
+	rule, said := answer.rule()
 	why := fmt.Sprintf("HTTP status %d", answer.status)
 	if said.Reason != "" {
 		why += ": " + said.root().Reason
 	}
-	if answer.status == http.StatusForbidden {
+	if answer.denied() {
 		return nil, fmt.Errorf("the user may not read %s: give him the privilege read on it (%s)", r.index, why)
 	}
-	return nil, errors.New(explain(decide(requestFates[:], answer.status, said.Type).advice, why))
+	return nil, errors.New(explain(rule.advice, why))
 }

@@ -58,6 +58,24 @@ type rule struct {
 // (Elasticsearch 8.19 and 9.1 on), which has none.
 const kindFailureStore = "failure_store"
 
+// kindForeign stands for the error type of an answer that isn't Elasticsearch's: it has neither
+// an error of Elasticsearch's nor its product header.
+const kindForeign = "not Elasticsearch's"
+
+// kindBlock is the error type of what a block of the cluster or of an index is in the way of.
+const kindBlock = "cluster_block_exception"
+
+// What is said of an item and of a request alike.
+const (
+	adviceBlock = "Elasticsearch is blocked for writing: lift the block that its reason names, of the cluster with PUT _cluster/settings (null for cluster.blocks.read_only or cluster.blocks.read_only_allow_delete), " +
+		"of an index with PUT INDEX/_settings (null for index.blocks.write, index.blocks.read_only or index.blocks.read_only_allow_delete); or free disk space there"
+	adviceFlood       = "Elasticsearch has made the index read-only because its disk is almost full (flood-stage watermark): free disk space there"
+	adviceBusy        = "Elasticsearch has too much to do now: what waits is sent later, and nothing is to be done unless it lasts"
+	adviceUnavailable = "Elasticsearch can't take this now, as its reason says (it starts, or lacks a master or a shard): what waits is sent later; if it lasts, see _cluster/health"
+	adviceFailed      = "Elasticsearch or a proxy has failed: what waits is sent later; if it lasts, see the log of whoever answers"
+	adviceProxy       = "a proxy answers instead of Elasticsearch: see that Elasticsearch runs, and that the proxy finds it"
+)
+
 // itemFates says what becomes of one document of a _bulk request, by the status and the
 // error type of its item. Sources: the exceptions' own status() in Elasticsearch 7.17
 // and 8.19, and what those versions were seen to answer.
@@ -69,12 +87,13 @@ var itemFates = [...]rule{
 
 	// Overload and fail-over: passes by itself. A node that flooded its disk says
 	// 429 cluster_block_exception since 7.x and 403 before.
-	{429, "cluster_block_exception", hold, "Elasticsearch has made the index read-only because its disk is almost full (flood-stage watermark): free disk space there"},
-	{429, "", again, ""},
-	{5, "", again, ""},
+	{429, kindBlock, hold, adviceFlood},
+	{429, "", again, adviceBusy},
+	{503, "", again, adviceUnavailable},
+	{5, "", again, adviceFailed},
 
 	// What an operator repairs.
-	{403, "cluster_block_exception", hold, "the index is blocked for writing: lift the block (index.blocks.*) or free disk space on the Elasticsearch nodes"},
+	{403, kindBlock, hold, adviceBlock},
 	{403, "", hold, "the user may not write to the index: it needs the privileges create_doc and auto_configure on it"},
 	{401, "", hold, "Elasticsearch doesn't accept the credentials: check the user and its password file, or the API key file"},
 	{404, "index_not_found_exception", hold, "the index doesn't exist and may not be created automatically: allow it in action.auto_create_index, or give the user auto_configure"},
@@ -95,12 +114,17 @@ var itemFates = [...]rule{
 var requestFates = [...]rule{
 	{200, "", delivered, ""}, // each document by its item
 	{413, "", split, ""},
-	{429, "", again, ""},
-	{408, "", again, ""},
-	{425, "", again, ""},
-	{5, "", again, ""},
+	{429, kindBlock, hold, adviceFlood},
+	{429, "", again, adviceBusy},
+	{408, "", again, "the request wasn't there in time for who answers: the way there is slow, or he has too much to do; what waits is sent later"},
+	{425, "", again, "what answers takes requests later: nothing is to be done unless it lasts"},
+	{502, kindForeign, again, adviceProxy},
+	{503, kindForeign, again, adviceProxy},
+	{504, kindForeign, again, adviceProxy},
+	{503, "", again, adviceUnavailable},
+	{5, "", again, adviceFailed},
 	{401, "", hold, "Elasticsearch doesn't accept the credentials: check the user and its password file, or the API key file"},
-	{403, "cluster_block_exception", hold, "Elasticsearch is blocked for writing: lift the block or free disk space there"},
+	{403, kindBlock, hold, adviceBlock},
 	{403, "", hold, "Elasticsearch or a proxy forbids the request: the user needs the privileges create_doc and auto_configure on the indices"},
 	{407, "", hold, "a proxy wants credentials: set NO_PROXY for Elasticsearch, or give the proxy's in HTTPS_PROXY"},
 	{404, "", hold, "there is no _bulk at this address: check host, port and path of -storage_driver_es_host"},

@@ -1010,7 +1010,7 @@ func TestD18Names(t *testing.T) {
 		names.set(0, 0, 0, 0)
 		old.Close() // so that a connection has to be made
 		load.tick(s)
-		eventually(t, "the trouble is told", func() bool { return strings.Contains(s.Stats().Trouble, "no such host") })
+		eventually(t, "the trouble is told", func() bool { return strings.Contains(s.Stats().Trouble, "no such name") })
 		time.Sleep(time.Second + rand.N(time.Second))
 		if s.Stats().Held {
 			t.Error("it is held")

@@ -112,7 +112,7 @@ func TestBlockedDay(t *testing.T) {
 	s, _ = start(t, o)
 	eventually(t, "the other day is there", func() bool { return s.Stats().Indexed == 600 })
 	v := s.Stats()
-	if !v.Held || !v.Degraded || !strings.HasPrefix(v.Trouble, "the documents of 2026-03-01 wait: the index is blocked for writing") || v.Dead != 0 || v.Pending != 600 {
+	if !v.Held || !v.Degraded || !strings.HasPrefix(v.Trouble, "the documents of 2026-03-01 wait: Elasticsearch is blocked for writing") || v.Dead != 0 || v.Pending != 600 {
 		t.Errorf("%+v", v)
 	}
 	// The waits of tests are 10 ms, when all is done at once.

@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
@@ -36,13 +34,9 @@ func (x *outputTest) address(ctx context.Context, address string) (answers bool)
 	defer s.close()
 	u := s.client.URLs()[0]
 	shown := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-	proxy := ""
-	if s.tls != nil {
-		// An error comes with the request, too.
-		if p, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && p != nil {
-			proxy = p.Redacted()
-			x.add(shown, "proxy", OK, 0, "requests go through the proxy %s, as HTTP_PROXY or HTTPS_PROXY says; NO_PROXY makes exceptions", proxy)
-		}
+	proxy := s.proxy(u)
+	if proxy != "" {
+		x.add(shown, "proxy", OK, 0, "requests go through the proxy %s, as HTTP_PROXY or HTTPS_PROXY says; NO_PROXY makes exceptions", proxy)
 	}
 
 	var t tracer
@@ -107,50 +101,34 @@ func (x *outputTest) certificate(shown string, did steps) {
 
 // diagnose says in one sentence why there is no answer, and in which step.
 func (x *outputTest) diagnose(ctx context.Context, err error, did steps, u *url.URL, proxy string) (check, text string) {
-	where := u.Host
-	if proxy != "" {
-		where = "the proxy " + proxy
-	}
+	where := whereabouts(u, proxy)
 	_, advice := transportFate(err)
-	late := errors.Is(err, context.DeadlineExceeded) || isTimeout(err)
-	var dns *net.DNSError
+	late := isLate(err)
+	if check, text := noWay(err, where, x.timeouts.connect); check != "" {
+		return check, text
+	}
 	switch {
 	case errors.Is(err, secret.ErrUnreadable): // credentials were read before
 		return "TLS", err.Error() + ": -es-ca-file has to name a file of PEM certificates that the agent's user can read"
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return "name", fmt.Sprintf("no such name: %s; in a stack it is the name of a service, and the agent's service has to be on a network with it", dns.Name)
-	case errors.As(err, &dns):
-		return "name", fmt.Sprintf("the name %s can't be looked up: %v; check the resolver of this machine or container (/etc/resolv.conf)", dns.Name, dns)
-	case noConnection(err) && errors.Is(err, syscall.ECONNREFUSED):
-		return "connection", fmt.Sprintf("nothing listens at %s: check the port, that it runs, and that it listens on this address and not on localhost alone (network.host)", where)
-	case noConnection(err) && late:
-		return "connection", fmt.Sprintf("%s doesn't answer a connection within %v: check the address, and firewalls and networks in between", where, x.timeouts.connect)
-	case noConnection(err):
-		return "connection", fmt.Sprintf("there is no way to %s (%v): check the address and the networks of this machine or container", where, err)
 	case errors.Is(err, errProduct), errors.Is(err, errPage):
-		return "answer", explain(advice, err.Error())
+		return "answer", explain(advice, plain(err))
 	case advice != "":
-		text := explain(advice, err.Error())
+		text := explain(advice, plain(err))
 		if c, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(c.UnverifiedCertificates) > 0 {
 			leaf := c.UnverifiedCertificates[0]
 			text += fmt.Sprintf(": the certificate of %s, by %s, SHA-256 %X", leaf.Subject, leaf.Issuer, sha256.Sum256(leaf.Raw))
 		}
 		return "TLS", text
 	case u.Scheme == "https" && !did.shake.done() && late:
-		return "TLS", fmt.Sprintf("connected to %s, and there is no answer to the TLS handshake: it hangs, or something else listens at this port", did.peer)
+		return "TLS", noHandshake(did.peer)
 	case u.Scheme == "https" && !did.shake.done():
-		return "TLS", fmt.Sprintf("%s ended the TLS handshake (%v): check host and port, and whether it wants a client certificate, which the agent hasn't", where, err)
+		return "TLS", fmt.Sprintf("%s ended the TLS handshake (%s): check host and port, and whether it wants a client certificate, which the agent hasn't", where, plain(err))
 	case u.Scheme == "http" && !late && x.speaksTLS(ctx, u):
 		return "TLS", "Elasticsearch has TLS at this address: use https://"
 	case late:
-		return "answer", fmt.Sprintf("connected to %s, and it says nothing within %v: it hangs, is overloaded, or something else listens at this port", did.peer, x.test.patience)
+		return "answer", silence(did.peer, fmt.Sprintf("within %v", x.test.patience))
 	}
-	return "answer", fmt.Sprintf("connected to %s, and the connection ended without an answer (%v): check host and port", did.peer, err)
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	return "answer", noAnswer(did.peer, err)
 }
 
 // speaksTLS tells whether the server takes part in a TLS handshake.
@@ -174,7 +152,7 @@ func (x *outputTest) speaksTLS(ctx context.Context, u *url.URL) bool {
 // greeting judges the first answer: is it Elasticsearch's, and of which version.
 func (x *outputTest) greeting(ctx context.Context, s *sender, shown string, r reply, took time.Duration) bool {
 	said := decodeError(r.body)
-	isElastic := r.product || said.Type != "" // refusals lack the header
+	isElastic := r.elastic(&said)
 	switch {
 	case r.status == http.StatusOK:
 		return x.version(shown, r.body, took)

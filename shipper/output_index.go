@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -52,9 +53,7 @@ func (x *outputTest) template(ctx context.Context, t *template) (known, usable b
 		return false, false // the missing privilege was told
 	case f != delivered:
 		x.add("", "template", Fault, took, "%s", sentence)
-		if f == hold {
-			x.remedy(Remedy{Kind: OtherAddress})
-		}
+		x.replace(f, sentence, OtherAddress)
 		return false, false
 	case found.body == nil:
 		return true, x.absent(ctx, t, installs, took)
@@ -75,6 +74,14 @@ func (x *outputTest) template(ctx context.Context, t *template) (known, usable b
 		x.add("", "template", OK, took, "the index template %q is version %d; the agent replaces it by version %d when it starts", x.IndexPrefix, found.meta.Version, templateVersion)
 	}
 	return true, true
+}
+
+// replace has what the last finding is held by be mended with another address or name, unless
+// it is a block: its sentence says how it is lifted.
+func (x *outputTest) replace(f fate, sentence string, kind RemedyKind) {
+	if f == hold && !strings.HasPrefix(sentence, adviceBlock) {
+		x.remedy(Remedy{Kind: kind})
+	}
 }
 
 // ifMay is what mends the template, which is something else for a user who may not install it.
@@ -108,9 +115,7 @@ func (x *outputTest) absent(ctx context.Context, t *template, installs bool, too
 	if f, sentence := t.install(ctx, ""); f != delivered {
 		x.require(manageTemplates)
 		x.add("", "template", Fault, time.Since(began), "%s", sentence)
-		if f == hold {
-			x.remedy(Remedy{Kind: OtherIndex})
-		}
+		x.replace(f, sentence, OtherIndex)
 		return false
 	}
 	x.add("", "template", OK, time.Since(began), "the index template %q wasn't there, and is installed now, in version %d, as the agent would have done", x.IndexPrefix, templateVersion)

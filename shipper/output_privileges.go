@@ -97,8 +97,8 @@ func (x *outputTest) user(ctx context.Context, s *sender) bool {
 		return esapi.SecurityAuthenticateRequest{Header: header}
 	})
 	if err != nil {
-		_, advice := transportFate(err)
-		x.add("", "user", Fault, took, "%s", explain(advice, err.Error()))
+		_, sentence := s.unanswered(err)
+		x.add("", "user", Fault, took, "%s", sentence)
 		return false
 	}
 	rule, said, sentence := r.refusal("")
@@ -179,7 +179,7 @@ func (x *outputTest) privileges(ctx context.Context, s *sender) {
 	if err != nil || r.status != http.StatusOK || json.Unmarshal(r.body, &answer) != nil {
 		why := "its answer can't be read"
 		if err != nil {
-			why = err.Error()
+			_, why = s.unanswered(err)
 		} else if r.status != http.StatusOK {
 			_, _, why = r.refusal("")
 		}

@@ -82,7 +82,7 @@ func (r *retention) sweep(ctx context.Context, now time.Time) string {
 	}
 	var there map[string]dayIndex
 	switch {
-	case answer.status == http.StatusForbidden:
+	case answer.denied():
 		return r.privilege()
 	case answer.status != http.StatusOK || json.Unmarshal(answer.body, &there) != nil:
 		return ""
@@ -99,11 +99,11 @@ func (r *retention) sweep(ctx context.Context, now time.Time) string {
 			r.counts.indicesDeleted.Add(1)
 			r.log.Info("deleted the index of a day that is older than -retention", zap.String("index", index), zap.Duration("retention", r.age))
 		case answer.status == http.StatusNotFound: // another agent was faster
-		case answer.status == http.StatusForbidden:
+		case answer.denied():
 			return r.privilege()
 		default:
-			said := decodeError(answer.body)
-			return fmt.Sprintf("Elasticsearch doesn't delete the index %s, which is older than -retention: HTTP status %d: %s", index, answer.status, said.Reason)
+			_, _, sentence := answer.refusal("")
+			return fmt.Sprintf("Elasticsearch doesn't delete the index %s, which is older than -retention: %s", index, sentence)
 		}
 	}
 	return ""

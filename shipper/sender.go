@@ -56,6 +56,8 @@ var (
 	errProduct = errors.New("what answers isn't Elasticsearch (the header X-Elastic-Product is missing)")
 	// errPage means that a page for people was answered.
 	errPage = errors.New("what answers sends a web page with status 200")
+	// errTooLong means that an answer isn't read to its end.
+	errTooLong = fmt.Errorf("an answer of more than %d bytes", maxAnswer)
 )
 
 // sender makes requests to Elasticsearch, one attempt each: retries, and what an answer
@@ -94,7 +96,7 @@ func newSender(o *Options) (*sender, error) {
 	}
 	client, err := elastictransport.NewClient(
 		elastictransport.WithURLs(urls...),
-		elastictransport.WithTransport(roundTripper),
+		elastictransport.WithTransport(addressed{roundTripper}),
 		elastictransport.WithUserAgent("swarmgauge/"+o.Version),
 		elastictransport.WithDisableRetry(),
 	)
@@ -157,11 +159,30 @@ type reply struct {
 	product    bool          // Elasticsearch's product header is there
 }
 
+// elastic tells that the answer is Elasticsearch's. Its refusals lack the header at times.
+func (r *reply) elastic(said *elasticError) bool { return r.product || said.Type != "" }
+
+// rule returns what the table says to an answer that isn't a success, and what the server said.
+func (r *reply) rule() (*rule, elasticError) {
+	said := decodeError(r.body)
+	kind := said.Type
+	if !r.elastic(&said) {
+		kind = kindForeign
+	}
+	return decide(requestFates[:], r.status, kind), said
+}
+
+// denied tells that the user lacks a privilege. Something else is forbidden with the same
+// status, as by a block: that has a type of its own in the table.
+func (r *reply) denied() bool {
+	rule, _ := r.rule()
+	return r.status == http.StatusForbidden && rule.kind == ""
+}
+
 // refusal returns what the table says to an answer that isn't a success, what the server said,
 // and a sentence of both. of continues "HTTP status 500".
 func (r *reply) refusal(of string) (*rule, elasticError, string) {
-	said := decodeError(r.body)
-	rule := decide(requestFates[:], r.status, said.Type)
+	rule, said := r.rule()
 	text := fmt.Sprintf("HTTP status %d%s", r.status, of)
 	if said.Reason != "" {
 		text += ": " + said.Reason
@@ -253,7 +274,7 @@ func readAll(dst []byte, r io.Reader) ([]byte, error) {
 			return dst, err
 		}
 		if len(dst) > maxAnswer {
-			return dst, fmt.Errorf("an answer of more than %d bytes", maxAnswer)
+			return dst, errTooLong
 		}
 	}
 }

@@ -174,9 +174,9 @@ func (a *attempt) part(ctx context.Context, member, raw []byte, size, first, doc
 	where := !a.sender.placed.Load()
 	r, err := a.sender.sendBulk(ctx, member, a.answer, where)
 	if err != nil {
-		f, advice := transportFate(err)
+		f, sentence := a.sender.unanswered(err)
 		a.reached = a.reached || f != unreached
-		return verdict{fate: f, sentence: explain(advice, err.Error())}
+		return verdict{fate: f, sentence: sentence}
 	}
 	a.reached = true
 	a.answer = r.body

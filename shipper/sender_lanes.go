@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -59,7 +60,7 @@ type lanes struct {
 	unreached backoff // … when there is none
 	holding   backoff // … or of a day, when somebody has to repair something
 	parking   backoff // of one batch, so that others get a turn; each has its own
-	said      string  // the sentence that was logged last
+	said      string  // the sentence that was logged last, as far as it tells of something new
 }
 
 // blockedDay is a day whose index takes nothing until somebody repairs something.
@@ -397,10 +398,15 @@ func (l *lanes) report() {
 			time.UnixMilli(day*millisPerDay).UTC().Format(time.DateOnly), l.blocked[day].sentence)
 	}
 	l.counts.setTrouble(sentence, held)
-	if sentence == l.said {
+	gist := sentence
+	if !held {
+		// What the server says behind it has numbers that are others with each attempt.
+		gist, _, _ = strings.Cut(sentence, " (HTTP status ")
+	}
+	if gist == l.said {
 		return
 	}
-	l.said = sentence
+	l.said = gist
 	switch {
 	case sentence == "":
 		_, c := l.spool.account()

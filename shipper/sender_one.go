@@ -18,8 +18,8 @@ type oneOutcome struct {
 func (s *sender) sendOne(ctx context.Context, b *Batch) oneOutcome {
 	r, err := s.sendBulk(ctx, b.member, nil, true)
 	if err != nil {
-		f, advice := transportFate(err)
-		return oneOutcome{fate: f, sentence: explain(advice, err.Error())}
+		f, sentence := s.unanswered(err)
+		return oneOutcome{fate: f, sentence: sentence}
 	}
 	if r.status != http.StatusOK {
 		rule, said, sentence := r.refusal("")

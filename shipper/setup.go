@@ -142,17 +142,15 @@ func (s *Setup) inTheWay(ctx context.Context, r *SetupReport) error {
 		return esapi.IndicesGetRequest{Index: []string{t.prefix}, Header: header, FilterPath: []string{"*.aliases"}}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return troubled(f, explain(advice, err.Error()))
+		return troubled(t.sender.unanswered(err))
 	}
 	var there map[string]json.RawMessage
 	switch {
 	case answer.status == http.StatusOK && json.Unmarshal(answer.body, &there) == nil:
-	case answer.status == http.StatusNotFound, answer.status == http.StatusForbidden:
+	case answer.status == http.StatusNotFound, answer.denied():
 		return nil // nothing, or nothing that may be seen
 	default:
-		f, sentence := t.refusal(answer)
-		return troubled(f, sentence)
+		return troubled(answer.stands(fmt.Sprintf(" for the alias %q", t.prefix)))
 	}
 	for name := range there {
 		if name == t.prefix {
@@ -173,8 +171,7 @@ func (s *Setup) applies(ctx context.Context, r *SetupReport) error {
 		return esapi.IndicesSimulateIndexTemplateRequest{Name: index, Header: header, FilterPath: []string{"template.mappings._meta.managed_by"}}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return troubled(f, explain(advice, err.Error()))
+		return troubled(t.sender.unanswered(err))
 	}
 	var made struct {
 		Template struct {
@@ -219,6 +216,9 @@ func (s *Setup) stronger(ctx context.Context, index string) (names []string) {
 	return names
 }
 
+// noPolicy is what a user without the privilege has to know.
+const noPolicy = "the user may not make a lifecycle policy: give it the cluster privilege manage_ilm, or leave -setup-ilm out, with which -retention does without"
+
 // policy makes the lifecycle policy.
 func (s *Setup) policy(ctx context.Context, r *SetupReport, plan bool) error {
 	t := s.template
@@ -227,8 +227,7 @@ func (s *Setup) policy(ctx context.Context, r *SetupReport, plan bool) error {
 		return esapi.ILMGetLifecycleRequest{Policy: t.prefix, Header: header}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return troubled(f, explain(advice, err.Error()))
+		return troubled(t.sender.unanswered(err))
 	}
 	want := LifecyclePolicy(s.Lifecycle)
 	var before []byte
@@ -264,13 +263,12 @@ func (s *Setup) policy(ctx context.Context, r *SetupReport, plan bool) error {
 			return nil
 		}
 	case answer.status == http.StatusNotFound && decodeError(answer.body).Type == "resource_not_found_exception":
-	case answer.status == http.StatusForbidden:
-		return troubled(hold, "the user may not make a lifecycle policy: give it the cluster privilege manage_ilm, or leave -setup-ilm out, with which -retention does without")
+	case answer.denied():
+		return troubled(hold, noPolicy)
 	case answer.status == http.StatusBadRequest, answer.status == http.StatusMethodNotAllowed, answer.status == http.StatusNotFound:
 		return troubled(hold, fmt.Sprintf("this Elasticsearch has no index lifecycle management (HTTP status %d for GET _ilm/policy): leave -setup-ilm out, -retention does without", answer.status))
 	default:
-		f, sentence := t.refusal(answer)
-		return troubled(f, sentence)
+		return troubled(answer.stands(" for the " + name))
 	}
 	var inner struct{ Policy json.RawMessage }
 	if err := json.Unmarshal(want, &inner); err != nil {
@@ -284,15 +282,13 @@ func (s *Setup) policy(ctx context.Context, r *SetupReport, plan bool) error {
 		return esapi.ILMPutLifecycleRequest{Policy: t.prefix, Body: bytes.NewReader(want), Header: header}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return troubled(f, explain(advice, err.Error()))
+		return troubled(t.sender.unanswered(err))
 	}
-	if answer.status == http.StatusForbidden {
-		return troubled(hold, "the user may not make a lifecycle policy: give it the cluster privilege manage_ilm, or leave -setup-ilm out, with which -retention does without")
-	}
-	if answer.status != http.StatusOK {
-		f, sentence := t.refusal(answer)
-		return troubled(f, sentence)
+	switch {
+	case answer.denied():
+		return troubled(hold, noPolicy)
+	case answer.status != http.StatusOK:
+		return troubled(answer.stands(" for the " + name))
 	}
 	return nil
 }

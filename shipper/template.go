@@ -211,8 +211,8 @@ func (t *template) look(ctx context.Context) (found foundTemplate, forbidden boo
 		return esapi.IndicesGetIndexTemplateRequest{Name: t.prefix, Header: header}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return found, false, f, explain(advice, err.Error())
+		f, sentence := t.sender.unanswered(err)
+		return found, false, f, sentence
 	}
 	switch {
 	case r.status == http.StatusOK:
@@ -239,7 +239,7 @@ func (t *template) look(ctx context.Context) (found foundTemplate, forbidden boo
 		return found, false, delivered, ""
 	case r.status == http.StatusNotFound && decodeError(r.body).Type == "resource_not_found_exception":
 		return found, false, delivered, ""
-	case r.status == http.StatusForbidden:
+	case r.denied():
 		return found, true, hold, t.privilege()
 	}
 	f, sentence = t.refusal(r)
@@ -298,19 +298,19 @@ func (t *template) put(ctx context.Context, lifecycle string) (f fate, sentence 
 		return esapi.IndicesPutIndexTemplateRequest{Name: t.prefix, Body: bytes.NewReader(body), Header: header}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return f, explain(advice, err.Error()), false
+		f, sentence := t.sender.unanswered(err)
+		return f, sentence, false
 	}
-	switch r.status {
-	case http.StatusOK:
+	switch {
+	case r.status == http.StatusOK:
 		t.log.Info("installed the index template", zap.String("template", t.prefix), zap.Int("version", templateVersion))
 		if r.warning != "" {
 			t.log.Warn("Elasticsearch has a remark on the index template", zap.String("template", t.prefix), zap.String("warning", r.warning))
 		}
 		return delivered, "", false
-	case http.StatusForbidden:
+	case r.denied():
 		return hold, "", true
-	case http.StatusBadRequest:
+	case r.status == http.StatusBadRequest:
 		// Another template with the same pattern and priority, or an index with the
 		// name of the alias.
 		said := decodeError(r.body)
@@ -362,7 +362,12 @@ func (t *template) remedy() string {
 
 // refusal is what the table says to an answer that has no meaning of its own here.
 func (t *template) refusal(r reply) (fate, string) {
-	rule, _, sentence := r.refusal(fmt.Sprintf(" for the index template %q", t.prefix))
+	return r.stands(fmt.Sprintf(" for the index template %q", t.prefix))
+}
+
+// stands is refusal for a request that can't be divided: it waits, or is held.
+func (r *reply) stands(of string) (fate, string) {
+	rule, _, sentence := r.refusal(of)
 	if rule.fate == again {
 		return again, sentence
 	}

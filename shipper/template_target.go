@@ -38,8 +38,7 @@ func (t *template) inspect(ctx context.Context) (fate, string) {
 			FilterPath: []string{"*.settings.index.translog.durability", "*.aliases", "*.data_stream"}}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return f, explain(advice, err.Error())
+		return t.sender.unanswered(err)
 	}
 	var there map[string]struct {
 		Settings   indexSettings
@@ -74,8 +73,7 @@ func (t *template) inspect(ctx context.Context) (fate, string) {
 			FilterPath: []string{"template.settings.index.translog.durability", "template.mappings._data_stream_timestamp"}}
 	}, nil)
 	if err != nil {
-		f, advice := transportFate(err)
-		return f, explain(advice, err.Error())
+		return t.sender.unanswered(err)
 	}
 	var made struct {
 		Template struct {
