@@ -29,12 +29,15 @@ type FS struct {
 // Open returns the procfs mounted at root.
 func Open(root string) (*FS, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: root, Err: err}
+	lacks := root
+	if err == nil {
+		lacks = root + "/stat"
+		if err = unix.Faccessat(dir, "stat", unix.R_OK, 0); err != nil {
+			unix.Close(dir)
+		}
 	}
-	if err := unix.Faccessat(dir, "stat", unix.R_OK, 0); err != nil {
-		unix.Close(dir)
-		return nil, fmt.Errorf("%s/stat: %w; mount the node's /proc there, or name the place where it is mounted", root, err)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; mount the node's /proc there, or name the place where it is mounted", lacks, err)
 	}
 	return &FS{root: root, dir: dir}, nil
 }

@@ -71,7 +71,7 @@ func (fs *FS) Identity(o IdentityOptions) (metric.Node, error) {
 	}
 	if o.HostRoot != "" {
 		if node.OS, err = osName(o.HostRoot); err != nil {
-			missing = append(missing, err)
+			missing = append(missing, fmt.Errorf("the distribution's name: %w", err))
 		}
 	}
 	return node, errors.Join(missing...)
@@ -80,7 +80,7 @@ func (fs *FS) Identity(o IdentityOptions) (metric.Node, error) {
 // machineID returns the id in the first of the files that has one: 32 hexadecimal digits
 // (machine-id(5)). Images may come with an empty file, or one that says "uninitialized".
 func machineID(root string, files []string) (string, error) {
-	return goodText(root, files, func(file, id string) error {
+	return goodText("the machine id", root, files, func(file, id string) error {
 		if _, err := hex.DecodeString(id); err != nil || len(id) != 32 {
 			return fmt.Errorf("%s: %q isn't a machine id", file, clip([]byte(id)))
 		}
@@ -90,12 +90,12 @@ func machineID(root string, files []string) (string, error) {
 
 // bootID returns what the first readable of the files says.
 func bootID(root string, files []string) (string, error) {
-	return goodText(root, files, func(_, _ string) error { return nil })
+	return goodText("the boot id", root, files, func(_, _ string) error { return nil })
 }
 
 // goodText returns the text of the first of the files that has a good one. What the node has
-// goes before what the agent's own image has.
-func goodText(root string, files []string, good func(file, text string) error) (string, error) {
+// goes before what the agent's own image has. Errors say what is looked for.
+func goodText(what, root string, files []string, good func(file, text string) error) (string, error) {
 	var failed []error
 	try := func(file string, read func() ([]byte, error)) (string, bool) {
 		b, err := read()
@@ -104,7 +104,7 @@ func goodText(root string, files []string, good func(file, text string) error) (
 			err = good(file, text)
 		}
 		if err != nil {
-			failed = append(failed, err)
+			failed = append(failed, fmt.Errorf("%s: %w", what, err))
 		}
 		return text, err == nil
 	}

@@ -66,7 +66,8 @@ func (f *auditFlags) span(now time.Time) (from, to time.Time, err error) {
 // made is there exactly once or in a gap.
 func (p program) audit(ctx context.Context, args []string) error {
 	var flags auditFlags
-	o, rest, err := parseOptionsAnd(args, p.environ, p.stdout, flags.declare)
+	o, rest, err := parseOptionsAnd(args, p.environ, p.stdout, flags.declare, commandHelpAnd("audit", optionsOfRun,
+		"since", "from", "to", "agents", "json", "index", "storage_driver_es_host", "es-user", "es-password-file", "es-api-key-file", "es-ca-file"))
 	if err != nil {
 		return helpIsFine(err)
 	}

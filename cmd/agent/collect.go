@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -14,15 +15,21 @@ import (
 )
 
 // collect measures everything once and prints it: what a person runs first. The table is
-// for people; with "json" as argument it prints the documents that would be shipped.
+// for people; with "json" as argument or option it prints the documents that would be shipped.
 func (p program) collect(ctx context.Context, args []string) error {
 	format := "table"
 	if len(args) > 0 && (args[0] == "json" || args[0] == "table") {
 		format, args = args[0], args[1:]
 	}
-	o, rest, err := parseOptions(args, p.environ, p.stdout)
+	var asJSON bool
+	o, rest, err := parseOptionsAnd(args, p.environ, p.stdout, func(_ *options, fs *flag.FlagSet) {
+		fs.BoolVar(&asJSON, "json", format == "json", "print the documents that would be shipped instead of a table, as \"agent collect json\" does")
+	}, commandHelpAnd("collect", optionsOfRun, "json", "docker_only", "docker", "docker_root", "proc-root", "cgroup-root"))
 	if err != nil {
 		return helpIsFine(err)
+	}
+	if asJSON {
+		format = "json"
 	}
 	if len(rest) > 0 {
 		return usageError{fmt.Errorf("collect prints a table, or documents with \"agent collect json\"; it can't do %q", rest[0])}

@@ -24,9 +24,12 @@ func (p program) healthcheck(ctx context.Context, args []string) error {
 		text, _ := os.ReadFile("/proc/1/cmdline")
 		args = agentArgs(string(text), os.Args[0])
 	}
-	o, _, err := parseOptions(args, p.environ, p.stdout)
+	o, rest, err := parseOptionsAnd(args, p.environ, p.stdout, func(*options, *flag.FlagSet) {}, commandHelp("healthcheck", "listen_ip", "port", "url_base_prefix"))
 	if err != nil {
 		return helpIsFine(err)
+	}
+	if len(rest) > 0 {
+		return usageError{fmt.Errorf("healthcheck takes options only; it can't do %q", rest[0])}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

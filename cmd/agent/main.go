@@ -54,7 +54,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"run", "measure and ship until a signal comes (what \"agent\" alone does)", program.runAgent},
-		{"collect", "measure everything once and print it, as a table or as JSON", program.collect},
+		{"collect", "measure everything once and print it, as a table or, with \"json\", as the documents that would be shipped", program.collect},
 		{"setup", "set up Elasticsearch (index template) and Kibana (data views, dashboards), waiting for both; what a person has changed stays; exit 0 if all is there", program.setup},
 		{"template", "print the index template, for whoever may install it in Elasticsearch", program.template},
 		{"test-output", "go the way of documents to Elasticsearch, step by step, and say what is in the way; exit 0 if they get through, 1 if they don't", program.testOutput},
@@ -113,7 +113,11 @@ func (p program) dispatch(ctx context.Context) error {
 	if name == "help" {
 		return p.help()
 	}
-	return usageError{fmt.Errorf("there is no command %q; did you mean %q? \"agent help\" lists all", name, nearest(name, names))}
+	near := nearest(name, names)
+	if distance(name, near) > len(near)/2 {
+		return usageError{fmt.Errorf("there is no command %q; there are %s", name, strings.Join(names, ", "))}
+	}
+	return usageError{fmt.Errorf("there is no command %q; did you mean %q? \"agent help\" lists all", name, near)}
 }
 
 // help prints the commands and the options of this project; cAdvisor's are printed by

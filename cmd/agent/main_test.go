@@ -252,7 +252,7 @@ func TestUnknownMachineIsANote(t *testing.T) {
 	if code != exitOK || !strings.Contains(stdout, "CONTAINER") {
 		t.Errorf("exit %d, %q", code, stdout)
 	}
-	if want := "note: not known of this machine: open /does/not/exist: no such file"; !strings.Contains(stderr, want) {
+	if want := "note: not known of this machine: the machine id: open /does/not/exist: no such file"; !strings.Contains(stderr, want) {
 		t.Errorf("got %q, want %q in it", stderr, want)
 	}
 }

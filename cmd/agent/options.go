@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,7 +128,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.DurationVar(&o.HousekeepingInterval, "housekeeping_interval", time.Second, "time between two samples of a container")
 	fs.DurationVar(&o.MaxHousekeepingInterval, "max_housekeeping_interval", time.Minute, "longest time between two samples with -allow_dynamic_housekeeping")
 	fs.BoolVar(&o.AllowDynamicHousekeeping, "allow_dynamic_housekeeping", false, "sample idle containers less often (cAdvisor: true; here a short spike is worth more than the CPU time that this saves)")
-	fs.DurationVar(&o.GlobalHousekeepingInterval, "global_housekeeping_interval", time.Minute, "time between full listings of the cgroup tree")
+	fs.DurationVar(&o.GlobalHousekeepingInterval, "global_housekeeping_interval", time.Minute, "time after which the agent forgets what it knows of the cgroup tree and lists it anew, in case it was wrong; cgroups that come and go are noticed in every sweep")
 	fs.DurationVar(&o.UpdateMachineInfoInterval, "update_machine_info_interval", 5*time.Minute, "time between looks at the machine itself")
 	fs.DurationVar(&o.StorageDuration, "storage_duration", 2*time.Minute, "how long samples are kept in memory")
 	fs.BoolVar(&o.DockerOnly, "docker_only", false, "leave out cgroups that no container runtime made, such as systemd units")
@@ -199,15 +200,16 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 // parseOptions reads the command line and the environment. Errors are usageErrors of
 // one sentence; flag.ErrHelp comes back as it is, the help having been printed.
 func parseOptions(args, environ []string, stdout io.Writer) (*options, []string, error) {
-	return parseOptionsAnd(args, environ, stdout, func(*options, *flag.FlagSet) {})
+	return parseOptionsAnd(args, environ, stdout, func(*options, *flag.FlagSet) {}, printOptions)
 }
 
-// parseOptionsAnd is parseOptions for a command that has options more, which declare adds.
-func parseOptionsAnd(args, environ []string, stdout io.Writer, declare func(*options, *flag.FlagSet)) (*options, []string, error) {
+// parseOptionsAnd is parseOptions for a command that has options more, which declare adds, or
+// a help of its own.
+func parseOptionsAnd(args, environ []string, stdout io.Writer, declare func(*options, *flag.FlagSet), help func(*flag.FlagSet, io.Writer)) (*options, []string, error) {
 	o := new(options)
 	fs := o.flags(io.Discard)
 	declare(o, fs)
-	rest, err := o.parse(fs, args, environ, stdout, printOptions)
+	rest, err := o.parse(fs, args, environ, stdout, help)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -277,7 +279,7 @@ func explain(fs *flag.FlagSet, err error) error {
 		fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 		return fmt.Errorf("there is no option -%s; did you mean -%s? \"agent run -help\" lists all", name, nearest(name, names))
 	}
-	return err
+	return explainValue(fs, err)
 }
 
 // fromEnvironment sets each option that the command line left alone from SWARMGAUGE_NAME,
@@ -316,10 +318,10 @@ func (o *options) fromEnvironment(fs *flag.FlagSet, environ []string) error {
 				errs = append(errs, fmt.Errorf("%s_FILE: %w", name, err))
 				return
 			}
-			value = strings.TrimSuffix(string(content), "\n")
+			value = strings.TrimRight(string(content), "\r\n")
 		}
 		if err := fs.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("invalid value %q in %s: %w", value, name, err))
+			errs = append(errs, fmt.Errorf("invalid value %q in %s: %s", value, name, right(f, err.Error())))
 		}
 	})
 	for name := range env {
@@ -388,6 +390,9 @@ func (o *options) check() error {
 	}
 	refuseIf(o.SpoolReplay < 0, "-spool-replay is %v; it is a time, or 0 for none", o.SpoolReplay)
 	refuseIf(o.SpoolBudget < 1<<20, "-spool-budget is %v; the smallest is 1MiB", &o.SpoolBudget)
+	if err := o.checkRanges(); err != nil {
+		refuse(err)
+	}
 	return errors.Join(errs...)
 }
 
@@ -409,11 +414,18 @@ func (o *options) groups() (cadvisor.Groups, error) {
 // between two of its sweeps: a second processor would be woken and put to sleep a few
 // times a second for nothing. That cost a tenth of the agent's CPU time (100 µs against
 // 88 for each sample of 100 bare cgroups, by schedstat over one run of 10 s each).
-func (o *options) procs() int { return max(1, o.MaxProcs) }
+func (o *options) procs() int { return max(1, min(o.MaxProcs, runtime.NumCPU())) }
 
 // printOptions prints every option that has an effect, and names the rest.
 func printOptions(fs *flag.FlagSet, w io.Writer) {
-	fmt.Fprintln(w, "Usage: agent [run] [options]\n\nOptions, each also as an environment variable (and NAME_FILE for a file that holds the value):")
+	var others []string
+	for _, c := range commands() {
+		if c.name != "run" {
+			others = append(others, c.name)
+		}
+	}
+	fmt.Fprintf(w, "Usage: agent [run] [options]\n\nOther commands: %s. \"agent help\" says what they do.\n", strings.Join(others, ", "))
+	fmt.Fprintln(w, "\nOptions, each also as an environment variable (and NAME_FILE for a file that holds the value):")
 	var without []string
 	fs.VisitAll(func(f *flag.Flag) {
 		if _, ok := f.Value.(*ignoredFlag); ok {

@@ -28,6 +28,9 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 	if len(rest) > 0 {
 		return usageError{fmt.Errorf("%q is not an option; options begin with a dash, and the command stands before them", rest[0])}
 	}
+	if err := o.checkStart(); err != nil {
+		return usageError{err}
+	}
 	if p.ownProcess {
 		slackenTimers()
 	}
@@ -48,7 +51,7 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.ListenIP, strconv.Itoa(o.Port)))
 	if err != nil {
-		return fmt.Errorf("can't listen on port %d: %w; choose another with -port", o.Port, err)
+		return fmt.Errorf("can't listen on port %d: %w; choose another with -port, or an address of this machine with -listen_ip", o.Port, err)
 	}
 	parts, err := openParts(o, log)
 	if err != nil {

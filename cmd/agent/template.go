@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 
 	"github.com/swarmgauge/swarmgauge/shipper"
@@ -11,7 +12,7 @@ import (
 // PUT _index_template/<prefix>: for an administrator of an Elasticsearch where the agent
 // itself may write documents and nothing else.
 func (p program) template(_ context.Context, args []string) error {
-	o, rest, err := parseOptions(args, p.environ, p.stdout)
+	o, rest, err := parseOptionsAnd(args, p.environ, p.stdout, func(*options, *flag.FlagSet) {}, commandHelp("template", "storage_driver_es_index"))
 	if err != nil {
 		return helpIsFine(err)
 	}

@@ -35,7 +35,10 @@ func versionString() string {
 	return "0.0.0-" + revision + modified
 }
 
-func (p program) version(context.Context, []string) error {
+func (p program) version(_ context.Context, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("version takes no options; it can't do %q", args[0])}
+	}
 	fmt.Fprintf(p.stdout, "swarmgauge %s (%s %s/%s)\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil
 }
