@@ -129,12 +129,9 @@ func documents(t testing.TB, s *lab.ElasticsearchServer, alias string, query any
 // by what it measured and when.
 func checkOnce(t *testing.T, docs []document) {
 	t.Helper()
-	ids, slots := map[string]document{}, map[string]document{}
+	checkIDs(t, docs)
+	slots := map[string]document{}
 	for _, d := range docs {
-		if other, ok := ids[d.text(idField)]; ok {
-			t.Errorf("an _id is there twice: %v and %v", d, other)
-		}
-		ids[d.text(idField)] = d
 		if _, measured := d.number("sample.slot"); !measured {
 			continue // an event or a gap
 		}
@@ -143,6 +140,18 @@ func checkOnce(t *testing.T, docs []document) {
 			t.Errorf("slot %d is there twice: %v and %v", d.slot(), d, other)
 		}
 		slots[what] = d
+	}
+}
+
+// checkIDs fails the test for an _id that is there twice, in two indices.
+func checkIDs(t *testing.T, docs []document) {
+	t.Helper()
+	ids := map[string]document{}
+	for _, d := range docs {
+		if other, ok := ids[d.text(idField)]; ok {
+			t.Errorf("an _id is there twice: %v and %v", d, other)
+		}
+		ids[d.text(idField)] = d
 	}
 }
 
@@ -242,6 +251,11 @@ func checkFlows(t *testing.T, docs []document) {
 			cores := float64(runtime.NumCPU())
 			if used, ok := d.number(subject + "cpu.core_seconds"); ok && used > cores*(seconds+jitter) {
 				t.Errorf("%.3f CPU seconds in %.3f s with %.0f CPUs in %v", used, seconds, cores, d)
+			}
+			// A quota holds a cgroup back on each CPU for itself, and for less than the whole
+			// time: it is given anew in each period.
+			if held, ok := d.number(subject + "cpu.throttled_seconds"); ok && held > cores*(seconds+jitter) {
+				t.Errorf("%.3f seconds throttled in %.3f s with %.0f CPUs in %v", held, seconds, cores, d)
 			}
 			for _, way := range [...]string{"ingress", "egress"} {
 				if bytes, ok := d.number(subject + "network." + way + ".bytes"); ok && bytes > link*(seconds+jitter) {

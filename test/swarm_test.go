@@ -79,15 +79,19 @@ type swarm struct {
 	engine  *lab.Engine // of which the nodes are containers
 	nodes   []*lab.Node
 	targets []*swarmTarget
-	tasks   map[string]task // all that ever ran, by id
-	drained time.Time       // when the third node's first agents had ended
+	tasks   map[string]task      // all that ever ran, by id
+	ended   map[string]time.Time // when the containers on the drained node did, by id; not those that were removed before
 }
+
+// drained is the node that testDrain takes out of service.
+func (w *swarm) drained() *lab.Node { return w.nodes[2] }
 
 // swarmTarget is an Elasticsearch, and the stack whose agents ship to it.
 type swarmTarget struct {
 	*lab.ElasticsearchServer
-	stack  string
-	socket bool // its agents have the engine's
+	stack   string
+	socket  bool      // its agents have the engine's
+	drained time.Time // when its agent on the drained node had ended
 }
 
 // task is what the manager says of a task.
@@ -186,7 +190,7 @@ func startSwarm(t *testing.T, versions []string, args ...string) *swarm {
 			}
 		})
 		major, _, _ := strings.Cut(s.Config().Version, ".")
-		w.targets = append(w.targets, &swarmTarget{s, "gauge" + major, major == "8"})
+		w.targets = append(w.targets, &swarmTarget{ElasticsearchServer: s, stack: "gauge" + major, socket: major == "8"})
 	}
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
@@ -422,12 +426,17 @@ func (w *swarm) testKill(t *testing.T) {
 	}
 }
 
+// mostHeld is how long before its end an agent may have published its last sample: it takes
+// one each second.
+const mostHeld = 3 * time.Second
+
 // testDrain takes a node out of service and back. Its agents end, too, and what they held
 // is shipped when they are back.
 func (w *swarm) testDrain(t *testing.T) {
-	n := w.nodes[2]
+	n := w.drained()
 	var agents []string
 	for _, g := range w.targets {
+		w.checkCounters(t, g, n) // the next agent begins to count anew
 		agents = append(agents, w.containerOf(t, n, g.stack+"_agent"))
 	}
 	docker(t, w.manager(), "node", "update", "--availability", "drain", n.Name())
@@ -438,27 +447,27 @@ func (w *swarm) testDrain(t *testing.T) {
 		return nil
 	})
 	waitFor(t, time.Minute, "the tasks elsewhere", func() error { return w.look(t) })
-	ended := make([]time.Time, len(agents))
-	for i, id := range agents {
-		at, err := time.Parse(time.RFC3339Nano, docker(t, n, "inspect", "--format", "{{.State.FinishedAt}}", id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended[i] = at
+	w.ended = map[string]time.Time{}
+	for _, id := range strings.Fields(docker(t, n, "ps", "--all", "--quiet", "--no-trunc")) {
+		w.ended[id] = inspect(t, n, id).State.FinishedAt
 	}
-	w.drained = slices.MaxFunc(ended, time.Time.Compare)
+	for i, g := range w.targets {
+		if g.drained = w.ended[agents[i]]; g.drained.IsZero() {
+			t.Fatalf("%s: the agent on %s is gone", g.stack, n.Name())
+		}
+	}
 	w.awaitState(t, "the drained node to be told", 1, both(term("swarm.node.name", n.Name()), term("swarm.node.availability", "drain")))
 	docker(t, w.manager(), "node", "update", "--availability", "active", n.Name())
 	w.await(t, "")
 
-	for i, g := range w.targets {
+	for _, g := range w.targets {
 		var last time.Time
 		for _, d := range documents(t, g.ElasticsearchServer, esAlias, both(term("host.name", n.Name()), term("event.dataset", "swarmgauge.node"))) {
-			if d.time().Before(ended[i]) {
+			if d.time().Before(g.drained) {
 				last = d.time()
 			}
 		}
-		if held := ended[i].Sub(last); held > 3*time.Second {
+		if held := g.drained.Sub(last); held > mostHeld {
 			t.Errorf("%s: the agent that was drained ended %v after the last sample that it published", g.stack, held)
 		}
 	}
@@ -486,7 +495,7 @@ func (w *swarm) awaitUpdates(t *testing.T, n int) {
 
 // testDocuments looks at all documents of one Elasticsearch.
 func (w *swarm) testDocuments(t *testing.T, g *swarmTarget) {
-	for _, n := range w.nodes[:2] { // the third one's agent has begun to count anew
+	for _, n := range w.nodes {
 		w.checkCounters(t, g, n)
 	}
 	docs := documents(t, g.ElasticsearchServer, esAlias, nil)
@@ -494,10 +503,10 @@ func (w *swarm) testDocuments(t *testing.T, g *swarmTarget) {
 	checkFlows(t, docs)
 	w.checkNames(t, docs)
 	w.checkTraffic(t, docs)
+	checkLimits(t, docs)
 	w.checkState(t, g, docs)
 
-	byContainer := map[string][]document{}
-	var twice []document // what may be there twice only by a fault
+	byContainer, byRun := map[string][]document{}, map[string][]document{}
 	for _, d := range docs {
 		if d.dataset() == "container" {
 			byContainer[d.text("container.id")] = append(byContainer[d.text("container.id")], d)
@@ -505,31 +514,107 @@ func (w *swarm) testDocuments(t *testing.T, g *swarmTarget) {
 		if d.dataset() == "gap" {
 			t.Errorf("documents were lost: %v", d)
 		}
-		if d.text("host.name") != "node3" || d.dataset() == "container" {
-			twice = append(twice, d) // on node3 two agents have met in one interval
-		}
+		byRun[d.text("agent.ephemeral_id")] = append(byRun[d.text("agent.ephemeral_id")], d)
 	}
-	checkOnce(t, twice)
-	for _, of := range byContainer {
+	checkIDs(t, docs)
+	for _, of := range byRun {
+		checkOnce(t, of)
+	}
+	runs := g.runs(t, w.drained())
+	if len(runs) != 2 {
+		t.Fatalf("%d agents have run on %s, want 2", len(runs), w.drained().Name())
+	}
+	checkMeeting(t, byRun[runs[0].text("agent.ephemeral_id")], byRun[runs[1].text("agent.ephemeral_id")])
+
+	again := firstSample(byRun[runs[1].text("agent.ephemeral_id")])
+	if again.IsZero() || again.Before(g.drained) {
+		t.Fatalf("the second agent on %s has its first sample at %v, and the first one ended at %v", w.drained().Name(), again, g.drained)
+	}
+	for id, of := range byContainer {
 		if of[0].text("swarm.stack") != "shop" {
 			continue // the agents were there first
 		}
 		last := of[len(of)-1]
-		if last.text("host.name") == "node3" && last.date("container.created").After(w.drained) {
-			continue // here they have come at the same time
-		}
-		checkLife(t, of)
-		// The agents of node3 may have ended before the containers when it was drained.
-		if tk := w.tasks[last.text("swarm.task.id")]; last.ended() == tk.running && tk.node != "node3" {
+		tk, was := w.tasks[last.text("swarm.task.id")], last.text("host.name") == w.drained().Name()
+		created := last.date("container.created")
+		// On the drained node containers have come at the same time as the agent. Those that
+		// came a second after its first sample it has seen begin.
+		checkLife(t, of, !was || created.Before(g.drained) || created.After(again.Add(time.Second)))
+
+		switch {
+		case last.ended() != tk.running:
+		case was && !tk.running && w.ended[id].After(g.drained.Add(-mostHeld)):
+			// It was drained together with its agent, which may have ended before it. Nobody
+			// was there to see its end: what there is to know of it is all that the agent saw.
+			if held := g.drained.Sub(last.time()); held > mostHeld {
+				t.Errorf("task %s: its agent ended %v after the last sample that it published: %v", tk.name, held, last)
+			}
+		default:
 			t.Errorf("task %s: running %v, its newest document has ended %v: %v", tk.name, tk.running, last.ended(), last)
 		}
 	}
 	t.Logf("%d documents of %d containers", len(docs), len(byContainer))
 }
 
-// checkCounters compares the number of documents of a node with what its agent says.
+// firstSample returns when an agent took the first sample that its documents tell of.
+func firstSample(docs []document) time.Time {
+	for _, d := range docs {
+		if seconds, ok := d.number("sample.interval_seconds"); ok && d.dataset() == "node" {
+			return d.time().Add(-time.Duration(seconds * float64(time.Second)))
+		}
+	}
+	return time.Time{}
+}
+
+// checkMeeting makes sure that of two agents that ran on one node one after the other the
+// second one has documents for none of the first one's intervals, but for the one that the
+// first one ended in: each of them tells of a part of it. No container is in both.
+func checkMeeting(t *testing.T, first, second []document) {
+	t.Helper()
+	slots, told := map[int64]bool{}, map[string]bool{}
+	newest := int64(0)
+	for _, d := range first {
+		if _, measured := d.number("sample.slot"); measured {
+			slots[d.slot()] = true
+			newest = max(newest, d.slot())
+		}
+		if d.dataset() == "container" {
+			told[d.text("container.id")] = true
+		}
+	}
+	for _, d := range second {
+		if _, measured := d.number("sample.slot"); measured && slots[d.slot()] && d.slot() != newest {
+			t.Errorf("two agents tell of slot %d, before the one that the first of them ended in, %d: %v", d.slot(), newest, d)
+		}
+		if d.dataset() == "container" && told[d.text("container.id")] {
+			t.Errorf("two agents tell of a container of a node that was empty between them: %v", d)
+		}
+	}
+}
+
+// runs returns the newest document of each agent that has run on a node, that of the first
+// one first.
+func (g *swarmTarget) runs(t *testing.T, n *lab.Node) (newest []document) {
+	t.Helper()
+	for _, d := range documents(t, g.ElasticsearchServer, esAlias, both(term("host.name", n.Name()), term("event.dataset", "swarmgauge.agent"))) {
+		same := func(of document) bool { return of.text("agent.ephemeral_id") == d.text("agent.ephemeral_id") }
+		if i := slices.IndexFunc(newest, same); i >= 0 {
+			newest[i] = d
+		} else {
+			newest = append(newest, d)
+		}
+	}
+	return newest
+}
+
+// checkCounters compares the number of documents of a node with what its agents say: the one
+// that runs in its metrics, and those that have ended in the last document that each made.
 func (w *swarm) checkCounters(t *testing.T, g *swarmTarget, n *lab.Node) {
 	t.Helper()
+	ended := 0 // agents
+	if n == w.drained() && !g.drained.IsZero() {
+		ended = 1
+	}
 	pid := strconv.Itoa(inspect(t, n, w.containerOf(t, n, g.stack+"_agent")).State.Pid)
 	metrics := func() (sampled, found, indexed, pending, gone float64, err error) {
 		// No container for it: that would be measured, too.
@@ -545,20 +630,38 @@ func (w *swarm) checkCounters(t *testing.T, g *swarmTarget, n *lab.Node) {
 		gone = read("dead_total") + read("dropped_total") + read("collided_total")
 		return sampled, found, indexed, pending, gone, errors.Join(errs...)
 	}
+	has := func(query any) float64 {
+		t.Helper()
+		documents, err := count(t, g.ElasticsearchServer, esAlias, query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(documents)
+	}
 	waitFor(t, time.Minute, "the agent and Elasticsearch to agree", func() error {
 		sampled, found, indexed, pending, gone, err := metrics()
 		if err != nil {
 			return err
 		}
-		has, err := count(t, g.ElasticsearchServer, esAlias, term("host.name", n.Name()))
-		if err != nil {
-			return err
+		runs := g.runs(t, n)
+		if len(runs) != ended+1 {
+			return fmt.Errorf("%s has documents of %d agents of %s, want %d", g.stack, len(runs), n.Name(), ended+1)
 		}
-		if gone > 0 || found > 0 {
-			t.Fatalf("%s on %s: %v documents lost, %v found at its start", g.stack, n.Name(), gone, found)
+		before, left := 0.0, 0.0
+		for _, last := range runs[:ended] {
+			made, _ := last.number("agent.documents.sampled")
+			waiting, _ := last.number("agent.documents.pending")
+			if is := has(term("agent.ephemeral_id", last.text("agent.ephemeral_id"))); is != made || last["agent.batch.final"] != true {
+				return fmt.Errorf("%s has %v documents of an agent of %s that says it made %v until the last one, which is %v: %v", g.stack, is, n.Name(), made, last["agent.batch.final"], last)
+			}
+			before, left = before+made, left+waiting
 		}
-		if float64(has) != sampled-pending || indexed != sampled-pending {
-			return fmt.Errorf("%s has %d documents of %s, whose agent says %v sampled, %v pending, %v indexed", g.stack, has, n.Name(), sampled, pending, indexed)
+		if gone > 0 || found > left {
+			t.Fatalf("%s on %s: %v documents lost, %v found at its start, of which the one before had %v", g.stack, n.Name(), gone, found, left)
+		}
+		own, all := has(term("agent.ephemeral_id", runs[ended].text("agent.ephemeral_id"))), has(term("host.name", n.Name()))
+		if own != sampled-pending || all != before+own || indexed != found+own {
+			return fmt.Errorf("%s has %v documents of %s, %v of them of its agent, which says %v sampled, %v found, %v pending, %v indexed; %v are from before", g.stack, all, n.Name(), own, sampled, found, pending, indexed, before)
 		}
 		return nil
 	})
@@ -677,24 +780,87 @@ func (w *swarm) checkTraffic(t *testing.T, docs []document) {
 	}
 }
 
+// checkLimits makes sure that no document tells of a spike: of more CPU time than a limit
+// leaves, or of more bytes than the services have for a disk.
+func checkLimits(t *testing.T, docs []document) {
+	t.Helper()
+	const (
+		// The engine makes a limit of 0.2 CPUs a quota of 20 ms in each period of 100 ms.
+		limit  = 0.2 // CPUs
+		period = 0.1 // s
+		// An interval is no whole number of periods: it may have the quota of one more than
+		// fit into it. A CPU that has taken its share of the quota runs on to its next tick,
+		// and a sample's time is taken before its files are read. A fifth of the jitter that
+		// checkFlows knows counts here, and with it all of that is less than one period of
+		// one CPU.
+		slack = period
+
+		// The agents write their documents, some 20 KB each second, and the shop writes a page
+		// once. No more can be read than the images have, and most of that is in memory.
+		written = 2 << 20
+		read    = 32 << 20
+	)
+	burnt, held := 0, 0.0
+	for _, d := range docs {
+		seconds, ok := d.number("sample.interval_seconds")
+		if d.dataset() != "container" || !ok {
+			continue
+		}
+		in, _ := d.number("container.disk.read.bytes")
+		out, _ := d.number("container.disk.write.bytes")
+		if in > read || out > written {
+			t.Errorf("%.0f bytes read from disks and %.0f written in %.3f s: %v", in, out, seconds, d)
+		}
+		if d.text("swarm.service.name") != "shop_burn" {
+			continue
+		}
+		used, _ := d.number("container.cpu.core_seconds")
+		if used > limit*seconds+slack {
+			t.Errorf("%.3f CPU seconds in %.3f s with %v CPUs: %v", used, seconds, limit, d)
+		}
+		quota, limited := d.number("container.cpu.quota_microseconds")
+		length, _ := d.number("container.cpu.period_microseconds")
+		if limited && (quota != limit*period*1e6 || length != period*1e6) {
+			t.Errorf("a quota of %.0f in %.0f µs: %v", quota, length, d)
+		}
+		throttled, _ := d.number("container.cpu.throttled_seconds")
+		if held += throttled; limited {
+			burnt++
+		}
+	}
+	if burnt == 0 || held == 0 {
+		t.Errorf("%d documents of a container with a CPU limit, which held it back for %.3f s", burnt, held)
+	}
+}
+
 // checkLife looks at the documents of one container, the oldest first: their flows add up
-// to its counters, which began at zero, and nothing comes after its last document.
-func checkLife(t *testing.T, docs []document) {
+// to its counters, which began at zero, and nothing comes after its last document. If the
+// agent hasn't seen the container begin, they add up from the first document on.
+func checkLife(t *testing.T, docs []document, begun bool) {
 	t.Helper()
 	var used, received float64
+	linked := begun
 	for i, d := range docs {
 		if d.ended() && i < len(docs)-1 {
 			t.Errorf("%v is the last document, and %v comes after it", d, docs[i+1])
 		}
 		flow, _ := d.number("container.cpu.core_seconds")
 		used += flow
-		if total, _ := d.stat("cpu", "usage", "total"); math.Abs(used-total/1e9) > 1e-6 {
+		total, _ := d.stat("cpu", "usage", "total")
+		if !begun && flow <= total/1e9 {
+			begun, used = true, total/1e9
+		}
+		if math.Abs(used-total/1e9) > 1e-6 {
 			t.Errorf("CPU flows add up to %.9f s, the counter is at %.9f s: %v", used, total/1e9, d)
 			return
 		}
 		flow, read := d.number("container.network.ingress.bytes")
 		received += flow
-		if counter := receivedBy(d); read && counter > 0 && received != counter {
+		counter := receivedBy(d)
+		if !linked && read && counter > 0 && flow <= counter {
+			linked, received = true, counter
+		}
+		if read && counter > 0 && received != counter {
 			t.Errorf("network flows add up to %.0f bytes, the counters to %.0f: %v", received, counter, d)
 			return
 		}
