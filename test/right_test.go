@@ -287,8 +287,9 @@ func TestRightV1(t *testing.T) {
 // a path.
 func testRightV1(t *testing.T, e engine, parent, url string) {
 	t.Logf("Docker %s", docker(t, e, "version", "--format", "{{.Server.Version}}"))
+	// It goes on to write, so that it has dirty pages whenever it is looked at.
 	id := docker(t, e, "run", "--detach", "--name", "right", "--memory", "64m", lab.BusyboxImage,
-		"sh", "-c", "tail /dev/zero; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; exec sleep 1000")
+		"sh", "-c", "tail /dev/zero; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; while :; do echo >> /written; sleep 1; done")
 	t.Cleanup(func() {
 		if _, err := e.Docker(context.Background(), "container", "rm", "--force", id); err != nil {
 			t.Error(err)
