@@ -78,7 +78,7 @@ lint:
 # CPU time per container-sample beside the floor of the kernel, on 100 containers.
 bench:
 	$(LAB) prepare docker elasticsearch
-	$(GO) test -count=1 -timeout 40m -v -run '^$$' -bench Agent ./bench
+	$(GO) test -count=1 -timeout 40m -v -run '^$$' -bench 'Agent|CAdvisor' ./bench
 
 # Ten seconds of each fuzz target.
 fuzz:

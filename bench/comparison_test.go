@@ -42,7 +42,7 @@ func (c *comparison) alternate(ctx context.Context, a *agent, f floor, length ti
 		return nil
 	}
 	for range windows {
-		if err := a.paused(runFloor); err != nil {
+		if err := paused(a.cmd, runFloor); err != nil {
 			return err
 		}
 		// The sweep after a pause has much to make up for.
@@ -56,7 +56,7 @@ func (c *comparison) alternate(ctx context.Context, a *agent, f floor, length ti
 		}
 		c.add(w)
 	}
-	return a.paused(runFloor)
+	return paused(a.cmd, runFloor)
 }
 
 // total returns all windows as one.

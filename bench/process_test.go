@@ -129,13 +129,13 @@ func (a *agent) lastWords() string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// paused stops the agent's threads while f runs. A reader beside it would be served
-// what the agent made the kernel work out a moment ago, and the other way round.
-func (a *agent) paused(f func() error) (err error) {
-	if err := a.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		return fmt.Errorf("pause the agent: %w", err)
+// paused stops the threads of a program while f runs. A reader beside it would be served
+// what the program made the kernel work out a moment ago, and the other way round.
+func paused(program *exec.Cmd, f func() error) (err error) {
+	if err := program.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("pause %s: %w", program.Path, err)
 	}
-	defer func() { err = errors.Join(err, a.cmd.Process.Signal(syscall.SIGCONT)) }()
+	defer func() { err = errors.Join(err, program.Process.Signal(syscall.SIGCONT)) }()
 	return f()
 }
 

@@ -1,0 +1,204 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
+)
+
+// BenchmarkCAdvisor is what the agent costs beside cAdvisor, on the same containers in the same
+// minutes: the agent with everything on, as in BenchmarkAgent, and of cAdvisor the sampling
+// alone, which delivers nothing (see the command cadvisor). Both are told to take a sample of
+// each container every second; both are divided by the samples that they took. While one is
+// measured the other is paused.
+func BenchmarkCAdvisor(b *testing.B) {
+	length := windowLength(b)
+	lab.Need(b, lab.Docker, lab.Elasticsearch)
+	program, theirs := buildAgent(b), buildCAdvisor(b)
+	engine := lab.EngineFor(b)
+	server := lab.ElasticsearchFor(b, lab.ElasticsearchConfig{})
+	startContainers(b, engine, containers)
+	wire := startRelay(b, strings.TrimPrefix(server.URL(), "http://"))
+	agent := startAgent(b, program, wire,
+		"-docker="+engine.Host(), "-docker_root="+engine.DataRoot(),
+		"-storage_driver=elasticsearch", "-storage_driver_es_host=http://"+wire.address())
+	peer := startCAdvisor(b, theirs, "-docker="+engine.Host(), "-docker_root="+engine.DataRoot())
+	check := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	// What was paused has something to make up for, and whoever goes first isn't always the same.
+	const settle = 10 * time.Second
+	watchAgent := func() (w window) {
+		check(paused(peer.cmd, func() (err error) {
+			if err = sleepUntil(b.Context(), time.Now().Add(settle)); err == nil {
+				w, err = agent.watch(b.Context(), length/2)
+			}
+			return err
+		}))
+		return w
+	}
+	watchPeer := func() (w peerWindow) {
+		check(paused(agent.cmd, func() (err error) {
+			if err = sleepUntil(b.Context(), time.Now().Add(settle)); err == nil {
+				w, err = peer.watch(b.Context(), length/2)
+			}
+			return err
+		}))
+		return w
+	}
+	var ours window
+	var other peerWindow
+	add := func(w window, p peerWindow) {
+		ours.usage.cpu += w.usage.cpu
+		ours.samples += w.samples
+		ours.length += w.length
+		other.cpu += p.cpu
+		other.samples += p.samples
+		other.length += p.length
+		b.Logf("agent %s per sample (%d in %.0f s), cAdvisor %s (%d in %.0f s)",
+			micros(w.perSample()), w.samples, w.length.Seconds(), micros(p.perSample()), p.samples, p.length.Seconds())
+	}
+	for b.Loop() {
+		w := watchAgent()
+		add(w, watchPeer())
+		p := watchPeer()
+		add(watchAgent(), p)
+	}
+	memory, err := measureMemory(agent.proc)
+	check(err)
+	theirMemory, err := measureMemory(peer.proc)
+	check(err)
+	check(agent.stop())
+
+	share := func(cpu, length time.Duration) float64 { return 100 * cpu.Seconds() / length.Seconds() }
+	b.Logf("agent, with delivery: %s per sample, %.2f %% of a core, every container each %.2f s, PSS %s",
+		micros(ours.perSample()), share(ours.usage.cpu, ours.length), ours.length.Seconds()*containers/float64(ours.samples), mebibytes(memory.pss))
+	b.Logf("cAdvisor, sampling alone: %s per sample, %.2f %% of a core, every container each %.2f s, PSS %s",
+		micros(other.perSample()), share(other.cpu, other.length), other.length.Seconds()*containers/float64(other.samples), mebibytes(theirMemory.pss))
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(ours.perSample().Nanoseconds())/1e3, "µs/sample")
+	b.ReportMetric(float64(other.perSample().Nanoseconds())/1e3, "cadvisor-µs/sample")
+	b.ReportMetric(float64(other.perSample())/float64(ours.perSample()), "×agent")
+}
+
+// cadvisor is a running cAdvisor.
+type cadvisor struct {
+	cmd  *exec.Cmd
+	proc procfs.Proc
+	url  string
+}
+
+// buildCAdvisor compiles the command cadvisor, which is a module of its own.
+func buildCAdvisor(tb testing.TB) (program string) {
+	tb.Helper()
+	program = filepath.Join(tb.TempDir(), "cadvisor")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, ".")
+	cmd.Dir = "cadvisor"
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("go build in ./cadvisor: %v\n%s", err, out)
+	}
+	return program
+}
+
+// startCAdvisor starts a cAdvisor that samples every second, and waits until it knows the
+// containers. It ends with tb, and with this process however that ends.
+func startCAdvisor(tb testing.TB, program string, args ...string) *cadvisor {
+	tb.Helper()
+	port, err := freePort()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := &cadvisor{url: "http://127.0.0.1:" + port}
+	log, err := os.Create(filepath.Join(tb.TempDir(), "cadvisor.log"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer log.Close()
+	c.cmd = exec.Command(program, append([]string{
+		"-listen=127.0.0.1:" + port, "-housekeeping_interval=" + interval.String(), "-allow_dynamic_housekeeping=false", "-docker_only",
+	}, args...)...)
+	c.cmd.Stderr = log
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		c.cmd.Process.Kill()
+		c.cmd.Wait()
+	})
+	if c.proc, err = procfs.NewProc(c.cmd.Process.Pid); err != nil {
+		tb.Fatal(err)
+	}
+	const patience = 30 * time.Second
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Second) {
+		n, err := c.samples(tb.Context(), time.Unix(0, 0))
+		if err == nil && n > 2*containers {
+			return c
+		}
+		if time.Now().After(deadline) {
+			said, _ := os.ReadFile(log.Name())
+			tb.Fatalf("cAdvisor has %d samples after %v (%v); its log:\n%s", n, patience, err, said[max(0, len(said)-4<<10):])
+		}
+	}
+}
+
+// samples counts those of containers that were taken since.
+func (c *cadvisor) samples(ctx context.Context, since time.Time) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/samples?since=%d", c.url, since.UnixNano()), nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// peerWindow is what cAdvisor did and used in a length of time.
+type peerWindow struct {
+	cpu, length time.Duration
+	samples     int
+}
+
+func (w peerWindow) perSample() time.Duration { return w.cpu / time.Duration(max(1, w.samples)) }
+
+// watch measures one window. It asks for the samples outside of it.
+func (c *cadvisor) watch(ctx context.Context, length time.Duration) (w peerWindow, err error) {
+	before, err := measure(c.proc)
+	if err != nil {
+		return w, err
+	}
+	if err := sleepUntil(ctx, before.at.Add(length)); err != nil {
+		return w, err
+	}
+	after, err := measure(c.proc)
+	if err != nil {
+		return w, err
+	}
+	w.cpu, w.length = after.sub(before).cpu, after.at.Sub(before.at)
+	w.samples, err = c.samples(ctx, before.at)
+	return w, err
+}
