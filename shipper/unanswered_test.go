@@ -1,12 +1,15 @@
 package shipper
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/swarmgauge/swarmgauge/shipper/estest"
 )
@@ -52,4 +55,65 @@ func TestTemplateBlocked(t *testing.T) {
 	f(s.Stats().Trouble)
 	blocked.Store(false)
 	eventually(t, "everything is indexed", func() bool { return s.Stats().Indexed == 3 && !s.Stats().Held })
+}
+
+// TestUnansweredIsExplained: what is in the way is told with what to do about it, and nothing is
+// held for it, since it may pass by itself.
+func TestUnansweredIsExplained(t *testing.T) {
+	trouble := func(address string) string {
+		t.Helper()
+		o := testOptions(t, nil)
+		o.Addresses, o.timeouts = []string{address}, timeouts{connect: time.Second, stall: time.Second, header: 200 * time.Millisecond, request: 5 * time.Second}
+		s, stop := start(t, o)
+		defer stop()
+		newLoad(1).tick(s)
+		eventually(t, "the trouble is told", func() bool { return s.Stats().Trouble != "" })
+		v := s.Stats()
+		if v.Held {
+			t.Errorf("%s: held: %s", address, v.Trouble)
+		}
+		return v.Trouble
+	}
+	f := func(address string, wants ...string) {
+		t.Helper()
+		said := trouble(address)
+		for _, want := range wants {
+			if !strings.Contains(said, want) {
+				t.Errorf("no %q in %q", want, said)
+			}
+		}
+	}
+	answers := func(status int, body string) string {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		}))
+		t.Cleanup(srv.Close)
+		return srv.URL
+	}
+	f(answers(http.StatusBadGateway, "<html>bad gateway</html>"), "a proxy answers instead of Elasticsearch", "HTTP status 502")
+	f(answers(http.StatusTooManyRequests, `{"error":{"type":"es_rejected_execution_exception","reason":"full"},"status":429}`), "too much to do", "nothing is to be done unless it lasts")
+
+	speaks := func(greeting string) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				context.AfterFunc(t.Context(), func() { c.Close() })
+				io.WriteString(c, greeting)
+			}
+		}()
+		return "http://" + l.Addr().String()
+	}
+	ssh := speaks("SSH-2.0-OpenSSH_9\r\n")
+	f(ssh, strings.TrimPrefix(ssh, "http://"), "doesn't speak HTTP", "check host and port")
+	silent := speaks("")
+	f(silent, strings.TrimPrefix(silent, "http://"), "says nothing within 200ms")
 }

@@ -1,9 +1,13 @@
 package test
 
 import (
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // An agent that knows no Elasticsearch keeps what it samples, and the first one that does
@@ -43,4 +47,24 @@ func testConfiguredLater(t *testing.T, g *target, prefix string) {
 			t.Errorf("%s has no documents for the slots %d", subject, absent)
 		}
 	}
+}
+
+// A cluster that is read-only before there is a template is told as that, and not as a right
+// that the user lacks. Once it is lifted everything is there.
+func TestReadOnlyCluster(t *testing.T) {
+	lab.Need(t, lab.Elasticsearch)
+	prefix := cgroupsOfTest(t, "one", "two", "three")
+	g := newTarget(t, lab.ElasticsearchFor(t, lab.ElasticsearchConfig{}), "blocked")
+	block := func(value any) {
+		t.Helper()
+		mustAsk[any](t, g.ElasticsearchServer, http.MethodPut, "/_cluster/settings", map[string]any{"persistent": map[string]any{"cluster.blocks.read_only": value}})
+	}
+	block(true)
+	a := startAgent(t, g.options(prefix)...)
+	a.awaitProblem(t, "blocked for writing", "cluster.blocks.read_only")
+	if problems := strings.Join(a.health(t).Problems, "\n"); strings.Contains(problems, "privilege") {
+		t.Errorf("told as a right that is lacking: %s", problems)
+	}
+	block(nil)
+	g.awaitWhole(t, a, prefix)
 }
