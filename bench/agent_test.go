@@ -21,15 +21,9 @@ const containers = 100
 // mostPerSample fails.
 func BenchmarkAgent(b *testing.B) {
 	length := windowLength(b)
-	lab.Need(b, lab.Docker, lab.Elasticsearch)
-	floor, program := buildFloor(b), buildAgent(b)
-	engine := lab.EngineFor(b)
-	server := lab.ElasticsearchFor(b, lab.ElasticsearchConfig{})
-	processes := startContainers(b, engine, containers)
-	wire := startRelay(b, strings.TrimPrefix(server.URL(), "http://"))
-	agent := startAgent(b, program, wire,
-		"-docker="+engine.Host(), "-docker_root="+engine.DataRoot(),
-		"-storage_driver=elasticsearch", "-storage_driver_es_host=http://"+wire.address())
+	floor := buildFloor(b)
+	agent, d := startDelivering(b)
+	server, processes := d.server, d.processes
 	ours := fleet{func(path string) (string, bool) {
 		id := containerID(path)
 		return id, processes[id] != 0
@@ -62,6 +56,27 @@ func BenchmarkAgent(b *testing.B) {
 	indexBytes, err := bytesPerDocument(b.Context(), server)
 	check(err)
 	report(b, &c, times, memory, indexBytes)
+}
+
+// delivering is what is around an agent with everything on.
+type delivering struct {
+	engine    *lab.Engine
+	server    *lab.ElasticsearchServer
+	processes map[string]int // of the containers, by their ids
+}
+
+// startDelivering starts containers, and an agent that delivers their documents to a real
+// Elasticsearch.
+func startDelivering(b *testing.B) (*agent, delivering) {
+	b.Helper()
+	lab.Need(b, lab.Docker, lab.Elasticsearch)
+	program := buildAgent(b)
+	d := delivering{engine: lab.EngineFor(b), server: lab.ElasticsearchFor(b, lab.ElasticsearchConfig{})}
+	d.processes = startContainers(b, d.engine, containers)
+	wire := startRelay(b, strings.TrimPrefix(d.server.URL(), "http://"))
+	return startAgent(b, program, wire,
+		"-docker="+d.engine.Host(), "-docker_root="+d.engine.DataRoot(),
+		"-storage_driver=elasticsearch", "-storage_driver_es_host=http://"+wire.address()), d
 }
 
 // index are the agent's indices.

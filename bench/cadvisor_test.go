@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
-
-	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // BenchmarkCAdvisor is what the agent costs beside cAdvisor, on the same containers in the same
@@ -26,75 +24,55 @@ import (
 // measured the other is paused.
 func BenchmarkCAdvisor(b *testing.B) {
 	length := windowLength(b)
-	lab.Need(b, lab.Docker, lab.Elasticsearch)
-	program, theirs := buildAgent(b), buildCAdvisor(b)
-	engine := lab.EngineFor(b)
-	server := lab.ElasticsearchFor(b, lab.ElasticsearchConfig{})
-	startContainers(b, engine, containers)
-	wire := startRelay(b, strings.TrimPrefix(server.URL(), "http://"))
-	agent := startAgent(b, program, wire,
-		"-docker="+engine.Host(), "-docker_root="+engine.DataRoot(),
-		"-storage_driver=elasticsearch", "-storage_driver_es_host=http://"+wire.address())
-	peer := startCAdvisor(b, theirs, "-docker="+engine.Host(), "-docker_root="+engine.DataRoot())
+	theirs := buildCAdvisor(b)
+	agent, d := startDelivering(b)
+	peer := startCAdvisor(b, theirs, "-docker="+d.engine.Host(), "-docker_root="+d.engine.DataRoot())
 	check := func(err error) {
 		b.Helper()
 		if err != nil {
 			b.Fatal(err)
 		}
 	}
-	// What was paused has something to make up for, and whoever goes first isn't always the same.
-	const settle = 10 * time.Second
-	watchAgent := func() (w window) {
-		check(paused(peer.cmd, func() (err error) {
+	// beside watches the one while the other is paused.
+	beside := func(other *exec.Cmd, watch func(context.Context, time.Duration) (window, error)) (w window) {
+		b.Helper()
+		check(paused(other, func() (err error) {
+			const settle = 10 * time.Second // what was paused has something to make up for
 			if err = sleepUntil(b.Context(), time.Now().Add(settle)); err == nil {
-				w, err = agent.watch(b.Context(), length/2)
+				w, err = watch(b.Context(), length/2)
 			}
 			return err
 		}))
 		return w
 	}
-	watchPeer := func() (w peerWindow) {
-		check(paused(agent.cmd, func() (err error) {
-			if err = sleepUntil(b.Context(), time.Now().Add(settle)); err == nil {
-				w, err = peer.watch(b.Context(), length/2)
-			}
-			return err
-		}))
-		return w
-	}
-	var ours window
-	var other peerWindow
-	add := func(w window, p peerWindow) {
-		ours.usage.cpu += w.usage.cpu
-		ours.samples += w.samples
-		ours.length += w.length
-		other.cpu += p.cpu
-		other.samples += p.samples
-		other.length += p.length
-		b.Logf("agent %s per sample (%d in %.0f s), cAdvisor %s (%d in %.0f s)",
-			micros(w.perSample()), w.samples, w.length.Seconds(), micros(p.perSample()), p.samples, p.length.Seconds())
-	}
+	var ours, other comparison
 	for b.Loop() {
-		w := watchAgent()
-		add(w, watchPeer())
-		p := watchPeer()
-		add(watchAgent(), p)
+		// The first isn't always the same.
+		ours.windows = append(ours.windows, beside(peer.cmd, agent.watch))
+		other.windows = append(other.windows, beside(agent.cmd, peer.watch))
+		other.windows = append(other.windows, beside(agent.cmd, peer.watch))
+		ours.windows = append(ours.windows, beside(peer.cmd, agent.watch))
 	}
-	memory, err := measureMemory(agent.proc)
-	check(err)
-	theirMemory, err := measureMemory(peer.proc)
-	check(err)
+	for _, of := range []struct {
+		name    string
+		windows comparison
+		proc    procfs.Proc
+	}{{"agent, with delivery", ours, agent.proc}, {"cAdvisor, sampling alone", other, peer.proc}} {
+		memory, err := measureMemory(of.proc)
+		check(err)
+		for _, w := range of.windows.windows {
+			b.Logf("%s: %s per sample (%d in %.0f s)", of.name, micros(w.perSample()), w.samples, w.length.Seconds())
+		}
+		t := of.windows.total()
+		b.Logf("%s: %s per sample, %.2f %% of a core, every container each %.2f s, PSS %s", of.name, micros(t.perSample()),
+			100*t.usage.cpu.Seconds()/t.length.Seconds(), t.length.Seconds()*containers/float64(t.samples), mebibytes(memory.pss))
+	}
 	check(agent.stop())
-
-	share := func(cpu, length time.Duration) float64 { return 100 * cpu.Seconds() / length.Seconds() }
-	b.Logf("agent, with delivery: %s per sample, %.2f %% of a core, every container each %.2f s, PSS %s",
-		micros(ours.perSample()), share(ours.usage.cpu, ours.length), ours.length.Seconds()*containers/float64(ours.samples), mebibytes(memory.pss))
-	b.Logf("cAdvisor, sampling alone: %s per sample, %.2f %% of a core, every container each %.2f s, PSS %s",
-		micros(other.perSample()), share(other.cpu, other.length), other.length.Seconds()*containers/float64(other.samples), mebibytes(theirMemory.pss))
+	perSample, theirPerSample := ours.total().perSample(), other.total().perSample()
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(ours.perSample().Nanoseconds())/1e3, "µs/sample")
-	b.ReportMetric(float64(other.perSample().Nanoseconds())/1e3, "cadvisor-µs/sample")
-	b.ReportMetric(float64(other.perSample())/float64(ours.perSample()), "×agent")
+	b.ReportMetric(float64(perSample.Nanoseconds())/1e3, "µs/sample")
+	b.ReportMetric(float64(theirPerSample.Nanoseconds())/1e3, "cadvisor-µs/sample")
+	b.ReportMetric(float64(theirPerSample)/float64(perSample), "×agent")
 }
 
 // cadvisor is a running cAdvisor.
@@ -177,16 +155,8 @@ func (c *cadvisor) samples(ctx context.Context, since time.Time) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
-// peerWindow is what cAdvisor did and used in a length of time.
-type peerWindow struct {
-	cpu, length time.Duration
-	samples     int
-}
-
-func (w peerWindow) perSample() time.Duration { return w.cpu / time.Duration(max(1, w.samples)) }
-
 // watch measures one window. It asks for the samples outside of it.
-func (c *cadvisor) watch(ctx context.Context, length time.Duration) (w peerWindow, err error) {
+func (c *cadvisor) watch(ctx context.Context, length time.Duration) (w window, err error) {
 	before, err := measure(c.proc)
 	if err != nil {
 		return w, err
@@ -198,7 +168,7 @@ func (c *cadvisor) watch(ctx context.Context, length time.Duration) (w peerWindo
 	if err != nil {
 		return w, err
 	}
-	w.cpu, w.length = after.sub(before).cpu, after.at.Sub(before.at)
+	w.usage, w.length = after.sub(before), after.at.Sub(before.at)
 	w.samples, err = c.samples(ctx, before.at)
 	return w, err
 }

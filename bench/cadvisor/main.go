@@ -22,17 +22,16 @@ import (
 	"github.com/google/cadvisor/utils/sysfs"
 )
 
-// off are the metrics that cAdvisor has off by default (-disable_metrics).
-var off = container.MetricSet{
-	container.MemoryNumaMetrics: {}, container.NetworkTcpUsageMetrics: {}, container.NetworkUdpUsageMetrics: {},
-	container.NetworkAdvancedTcpUsageMetrics: {}, container.ProcessSchedulerMetrics: {}, container.ProcessMetrics: {},
-	container.HugetlbUsageMetrics: {}, container.ReferencedMemoryMetrics: {}, container.CPUTopologyMetrics: {},
-	container.ResctrlMetrics: {}, container.CPUSetMetrics: {},
-}
-
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address of the HTTP server")
 	flag.Parse()
+	// What cAdvisor has off by default (-disable_metrics).
+	off := container.MetricSet{
+		container.MemoryNumaMetrics: {}, container.NetworkTcpUsageMetrics: {}, container.NetworkUdpUsageMetrics: {},
+		container.NetworkAdvancedTcpUsageMetrics: {}, container.ProcessSchedulerMetrics: {}, container.ProcessMetrics: {},
+		container.HugetlbUsageMetrics: {}, container.ReferencedMemoryMetrics: {}, container.CPUTopologyMetrics: {},
+		container.ResctrlMetrics: {}, container.CPUSetMetrics: {},
+	}
 	on := container.MetricSet{}
 	for kind := range container.AllMetrics {
 		if !off.Has(kind) {

@@ -16,13 +16,10 @@ import (
 // root.
 func LoopDiskFor(tb testing.TB, mib int64, options ...string) (mount string) {
 	tb.Helper()
-	if os.Getuid() != 0 {
-		Lack(tb, "This test mounts a file system: run it as root (sudo -E env PATH=\"$PATH\" go test)")
-	}
+	image := imageFor(tb, mib)
 	mkfs := Tool(tb, "mkfs.ext4", "e2fsprogs")
-	dir := tb.TempDir()
-	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
-	err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, mib<<20), os.Mkdir(mount, 0o755))
+	mount = filepath.Join(filepath.Dir(image), "mount")
+	err := os.Mkdir(mount, 0o755)
 	if err == nil {
 		err = run(tb.Context(), mkfs, append(append([]string{"-q", "-F"}, options...), image)...)
 	}
@@ -41,17 +38,24 @@ func LoopDiskFor(tb testing.TB, mib int64, options ...string) (mount string) {
 	return mount
 }
 
-// LoopDeviceFor returns a block device of so many MiB, with nothing on it. It goes with tb.
-func LoopDeviceFor(tb testing.TB, mib int64) (device string) {
+// imageFor makes a file of so many MiB, to be a block device of.
+func imageFor(tb testing.TB, mib int64) (path string) {
 	tb.Helper()
 	if os.Getuid() != 0 {
 		Lack(tb, "This test makes a block device: run it as root (sudo -E env PATH=\"$PATH\" go test)")
 	}
-	losetup := Tool(tb, "losetup", "mount")
-	image := filepath.Join(tb.TempDir(), "image")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, mib<<20)); err != nil {
+	path = filepath.Join(tb.TempDir(), "image")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, mib<<20)); err != nil {
 		tb.Fatal(err)
 	}
+	return path
+}
+
+// LoopDeviceFor returns a block device of so many MiB, with nothing on it. It goes with tb.
+func LoopDeviceFor(tb testing.TB, mib int64) (device string) {
+	tb.Helper()
+	image := imageFor(tb, mib)
+	losetup := Tool(tb, "losetup", "mount")
 	out, err := exec.CommandContext(tb.Context(), losetup, "--find", "--show", image).Output()
 	if err != nil {
 		tb.Fatalf("losetup: %v", err)
