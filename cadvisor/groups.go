@@ -23,9 +23,19 @@ const DisabledByDefault = "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,proces
 // Groups is a set of groups of metrics.
 type Groups uint32
 
+// UnknownGroupError is a word in a list of groups that is none.
+type UnknownGroupError struct {
+	Name   string
+	Groups []string // all that there are; nobody may change them
+}
+
+func (e *UnknownGroupError) Error() string {
+	return fmt.Sprintf("there is no group of metrics %q; the groups are %s", e.Name, strings.Join(e.Groups, ", "))
+}
+
 // ParseGroups returns the groups that are on: those of enable if there are any, else all
-// but those of disable. Both are lists with commas, as cAdvisor's flags are. The error is a
-// sentence that lists the groups.
+// but those of disable. Both are lists with commas, as cAdvisor's flags are. The error is an
+// UnknownGroupError.
 func ParseGroups(enable, disable string) (Groups, error) {
 	if enable != "" {
 		return parseGroups(enable)
@@ -44,7 +54,7 @@ func parseGroups(list string) (set Groups, err error) {
 		}
 		i := slices.Index(groups[:], name)
 		if i < 0 {
-			return 0, fmt.Errorf("there is no group of metrics %q; the groups are %s", name, strings.Join(groups[:], ", "))
+			return 0, &UnknownGroupError{Name: name, Groups: groups[:]}
 		}
 		set |= 1 << i
 	}

@@ -54,7 +54,7 @@ func (w *pidWalk) walk(dir file, depth int) unix.Errno {
 	}
 	w.pids, errno = appendPids(w.pids, f, w.buf)
 	f.close()
-	if errno != 0 || depth == maxDepth {
+	if errno != 0 || depth == MaxDepth {
 		return errno
 	}
 	var below []string

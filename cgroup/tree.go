@@ -9,9 +9,10 @@ import (
 	"github.com/swarmgauge/swarmgauge/metric"
 )
 
-// maxDepth is how deep below the root cgroups are followed. Docker in Docker in Docker
-// with the systemd driver stays below ten.
-const maxDepth = 12
+// MaxDepth is how deep below the root cgroups are followed. Docker in Docker takes two or
+// three levels each time, so that what ends here is somebody's mistake, who makes cgroups in
+// cgroups in a loop.
+const MaxDepth = 64
 
 // Tree knows which cgroups there are, and tells what has changed. It belongs to the
 // goroutine of its Hierarchy.
@@ -112,7 +113,7 @@ func (t *Tree) Update(found func(path string, instance uint64), gone func(path s
 }
 
 // Cut returns how many cgroups the last Update left out because they lie deeper than
-// twelve levels, without those below them.
+// MaxDepth, without those below them.
 func (t *Tree) Cut() int { return t.cut }
 
 // Forget makes the Tree know of nothing, so that it can't be wrong about anything: the next
@@ -190,7 +191,7 @@ func (t *Tree) look(n *node, found func(string, uint64), gone func(string)) bool
 		n.cut = 0
 		return true
 	}
-	if n.depth == maxDepth {
+	if n.depth == MaxDepth {
 		n.cut = int(links) - 2
 		return true
 	}

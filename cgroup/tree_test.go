@@ -134,8 +134,8 @@ func TestTreeRecreated(t *testing.T) {
 func TestTreeDepth(t *testing.T) {
 	for _, notifies := range []bool{false, true} {
 		m := newMachine(t, V2)
-		m.write("cg/1"+strings.Repeat("/x", 11)+"/deep/deeper/f", "")
-		m.write("cg/1"+strings.Repeat("/x", 11)+"/other/f", "")
+		m.write("cg/1"+strings.Repeat("/x", MaxDepth-1)+"/deep/deeper/f", "")
+		m.write("cg/1"+strings.Repeat("/x", MaxDepth-1)+"/other/f", "")
 		h := m.open(1000)
 		h.notifies = notifies
 		w := follow(t, h)
@@ -145,11 +145,11 @@ func TestTreeDepth(t *testing.T) {
 				t.Errorf("%d cgroups were cut off, want 2", n)
 			}
 		}
-		if _, ok := w.known["/1"+strings.Repeat("/x", 11)]; !ok {
-			t.Errorf("a cgroup of depth 12 is missing: %v", w.known)
+		if _, ok := w.known["/1"+strings.Repeat("/x", MaxDepth-1)]; !ok {
+			t.Errorf("a cgroup of depth %d is missing: %v", MaxDepth, w.known)
 		}
 		for path := range w.known {
-			if strings.Count(path, "/") > 12 {
+			if strings.Count(path, "/") > MaxDepth {
 				t.Errorf("%s is too deep", path)
 			}
 		}

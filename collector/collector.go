@@ -340,7 +340,8 @@ func (c *Collector) walk() {
 	c.walked, c.lastWalk = true, c.now()
 	if n := c.tree.Cut(); c.stats.tooDeep.Swap(int64(n)) == 0 && n > 0 && !c.deepSaid {
 		c.deepSaid = true
-		c.o.Log.Warn("Cgroups lie more than twelve levels deep and are not measured; their parents' numbers contain theirs.", zap.Int("cgroups", n))
+		c.o.Log.Warn("Cgroups lie too deep and are not measured; their parents' numbers contain theirs.",
+			zap.Int("cgroups", n), zap.Int("levels", cgroup.MaxDepth))
 	}
 	if rescan {
 		for i := 0; i < len(c.targets); {

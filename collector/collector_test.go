@@ -526,7 +526,7 @@ func TestTooDeepCgroupsAreTold(t *testing.T) {
 	b.tick(t)
 	before := b.Stats().TooDeep // those of somebody else
 	path := b.parent
-	for i := range 13 { // the parent is at the first level, so that this is at the fourteenth
+	for i := range cgroup.MaxDepth + 1 { // the parent is at the first level, so that two are too deep
 		path = filepath.Join(path, strconv.Itoa(i))
 	}
 	if err := makeCgroup(path); err != nil {
@@ -537,7 +537,7 @@ func TestTooDeepCgroupsAreTold(t *testing.T) {
 	if n := b.Stats().TooDeep; n != before+1 {
 		t.Errorf("%d cgroups are too deep, want one more than %d: those below it aren't looked at", n, before)
 	}
-	if n := logs.FilterMessageSnippet("twelve levels").Len(); n != 1 {
+	if n := logs.FilterMessageSnippet("too deep").Len(); n != 1 {
 		t.Errorf("said %d times: %v", n, logs.All())
 	}
 	removeCgroup(t, filepath.Join(b.parent, "0"))

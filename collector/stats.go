@@ -19,7 +19,7 @@ type Stats struct {
 	Late, LateMost time.Duration
 	// Targets is how many cgroups are measured now.
 	Targets int64
-	// TooDeep is how many cgroups aren't, because they lie more than twelve levels deep;
+	// TooDeep is how many cgroups aren't, because they lie deeper than cgroup.MaxDepth;
 	// those below them aren't counted.
 	TooDeep int64
 	// Samples counts readings of a cgroup that entered a window, Windows those that

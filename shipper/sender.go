@@ -2,6 +2,7 @@ package shipper
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -121,6 +122,9 @@ func parseAddresses(addresses []string) (urls []*url.URL, err error) {
 		u, err := url.Parse(a)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("the address of Elasticsearch %q isn't an http or https URL", redacted(a, u))
+		}
+		if port, err := strconv.Atoi(cmp.Or(u.Port(), "9200")); err != nil || port < 1 || port > 65535 {
+			return nil, fmt.Errorf("the address of Elasticsearch %q has the port %s; a port is a number from 1 to 65535", redacted(a, u), u.Port())
 		}
 		u.Path = strings.TrimRight(u.Path, "/")
 		urls = append(urls, u)

@@ -6,10 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 	"go.uber.org/zap"
@@ -34,6 +37,23 @@ type templateMeta struct {
 	// Digest is that of the template as it was installed, by which changes of a person are
 	// known; "" in the mappings, and in templates of versions before it.
 	Digest string `json:"digest,omitempty"`
+}
+
+// CheckIndexPrefix returns what keeps Elasticsearch from having indices <prefix>-YYYY.MM.DD
+// (Elasticsearch's "Create index API", "Index names"); "" stands for the default.
+func CheckIndexPrefix(prefix string) error {
+	const most = 255 - len("-2006.01.02") // bytes
+	switch {
+	case strings.ContainsAny(prefix, "\\/*?\"<>| ,#:") || strings.ContainsFunc(prefix, unicode.IsControl) || !utf8.ValidString(prefix):
+		return errors.New(`names of indices have no spaces and none of \ / * ? " < > | , # :`)
+	case strings.ToLower(prefix) != prefix:
+		return fmt.Errorf("names of indices are in lower case: %s", strings.ToLower(prefix))
+	case strings.HasPrefix(prefix, "-") || strings.HasPrefix(prefix, "_") || strings.HasPrefix(prefix, "+"):
+		return errors.New("names of indices don't begin with - _ or +")
+	case len(prefix) > most:
+		return fmt.Errorf("it is %d bytes long, and %d is the most", len(prefix), most)
+	}
+	return nil
 }
 
 // IndexTemplate returns the composable index template for the indices <prefix>-*, as the

@@ -165,3 +165,16 @@ func TestTemplateUnknown(t *testing.T) {
 	f("too busy", estest.Refusal{Status: 429, Type: "es_rejected_execution_exception", Reason: "too busy"})
 	f("was made without it", estest.Refusal{Status: 400, Type: "document_parsing_exception", Reason: "object mapping for [labels] tried to parse field [labels] as object, but found a concrete value"})
 }
+
+func TestCheckIndexPrefix(t *testing.T) {
+	for _, good := range []string{"", "cadvisor", ".hidden", "a-1_b+c", "größe", strings.Repeat("x", 244)} {
+		if err := CheckIndexPrefix(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"A", "a b", "a:b", "a,b", "a/b", `a\b`, "a*", "-a", "_a", "+a", "a\n", "\xff", strings.Repeat("x", 245)} {
+		if CheckIndexPrefix(bad) == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}

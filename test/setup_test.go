@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/swarmgauge/swarmgauge/kibana"
 	"github.com/swarmgauge/swarmgauge/kibana/kibanatest"
+	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
@@ -70,7 +72,9 @@ func fakeKibana(t testing.TB, version string) (*kibanatest.Server, string) {
 func TestSetup(t *testing.T) {
 	t.Run(lab.Elasticsearch7, func(t *testing.T) {
 		t.Parallel()
-		testSetupCommand(t, lab.ElasticsearchFor(t, lab.ElasticsearchConfig{Version: lab.Elasticsearch7}), "7.17.29")
+		es := lab.ElasticsearchFor(t, lab.ElasticsearchConfig{Version: lab.Elasticsearch7})
+		testSetupCommand(t, es, "7.17.29")
+		t.Run("names", func(t *testing.T) { testIndexNames(t, es) })
 	})
 	t.Run(lab.Elasticsearch8, func(t *testing.T) {
 		t.Parallel()
@@ -78,8 +82,25 @@ func TestSetup(t *testing.T) {
 		t.Run("background", func(t *testing.T) { testSetupInBackground(t, es) })
 		t.Run("command", func(t *testing.T) { testSetupCommand(t, es, "8.19.21") })
 		t.Run("rules", func(t *testing.T) { testRules(t, es) })
+		t.Run("names", func(t *testing.T) { testIndexNames(t, es) })
 		t.Run("waits", func(t *testing.T) { testSetupWaits(t, es) })
 	})
+}
+
+// testIndexNames makes sure that the agent refuses those prefixes of indices that
+// Elasticsearch does.
+func testIndexNames(t *testing.T, es *lab.ElasticsearchServer) {
+	for _, prefix := range []string{"a-1_b+c", ".hidden", "größe", "a&b", "a%b", "a=b", strings.Repeat("x", 244),
+		"Upper", "a b", "a:b", "a,b", `a\b`, "a*", "a?", `a"b`, "a<", "a>", "a|b", "a#b", "-a", "_a", "+a", strings.Repeat("x", 245)} {
+		path := "/" + url.PathEscape(prefix+"-2026.01.01")
+		_, err := es.Do(t.Context(), http.MethodPut, path, nil)
+		if refused := shipper.CheckIndexPrefix(prefix); (err == nil) != (refused == nil) {
+			t.Errorf("%q: Elasticsearch says %v, the agent %v", prefix, err, refused)
+		}
+		if err == nil {
+			mustAsk[any](t, es, http.MethodDelete, path, nil)
+		}
+	}
 }
 
 // testSetupCommand does what "agent setup" can do, and changes what a person has changed on

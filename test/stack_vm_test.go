@@ -2,6 +2,7 @@ package test
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,11 +14,21 @@ import (
 var stackScript string // immutable
 
 // TestStackOfPlainSwarm deploys the stack file without any other, on a kernel that has IPVS,
-// which is what Swarms run on; the kernels that other tests have to do with lack it. Of
-// Elasticsearch and Kibana there are fakes: the machine is emulated.
+// which is what Swarms run on; the kernels that other tests have to do with lack it. The
+// machine is emulated, so that the file's Elasticsearch and Kibana are fakes. Then it is
+// deployed again, for a real Elasticsearch elsewhere.
 func TestStackOfPlainSwarm(t *testing.T) {
-	lab.Need(t, lab.Systemd)
+	lab.Need(t, lab.Systemd, lab.Elasticsearch)
 	t.Parallel() // most of the time one of its processors has something to do
+	server, err := lab.StartElasticsearch(t.Context(), lab.ElasticsearchConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	wanted, objects := exportOfAll(t)
 	var script strings.Builder
 	fmt.Fprintf(&script, "WANTED=%d\nagent_image() {\n\tmkdir root && mv agent root/ && tar -C root -c . | docker import", objects)
@@ -35,6 +46,7 @@ func TestStackOfPlainSwarm(t *testing.T) {
 			{Name: "swarm-global.yml", Source: "../deploy/swarm-global.yml"},
 		},
 		Script: script.String() + stackScript,
+		Reach:  strings.TrimPrefix(server.URL(), "http://"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +76,62 @@ func TestStackOfPlainSwarm(t *testing.T) {
 			t.Errorf("no document of %s, but of %v", service, measured)
 		}
 	}
+	t.Run("moved", func(t *testing.T) { checkMoved(t, r, server) })
 	if t.Failed() {
 		t.Logf("the agent's log:\n%s", r.section(t, "log"))
 	}
+}
+
+// checkMoved checks what a real Elasticsearch has got from the Swarm of a virtual machine:
+// documents of each task under the names that the Swarm gives it, as many as the agent says
+// it delivered, and none that the mapping doesn't fit.
+func checkMoved(t *testing.T, r report, server *lab.ElasticsearchServer) {
+	docs := documents(t, server, esAlias, nil)
+	checkFields(t, server, esAlias, docs)
+	byRun, byTask := map[string][]document{}, map[string][]document{}
+	for _, d := range docs {
+		byRun[d.text("agent.ephemeral_id")] = append(byRun[d.text("agent.ephemeral_id")], d)
+		if d.dataset() == "container" {
+			byTask[d.text("swarm.task.id")] = append(byTask[d.text("swarm.task.id")], d)
+		}
+	}
+	for _, of := range byRun {
+		checkOnce(t, of)
+	}
+	lines := strings.Split(strings.TrimSpace(r.section(t, "moved")), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%d tasks, want one of each service: %q", len(lines), lines)
+	}
+	for _, line := range lines {
+		words := strings.Fields(line) // id, name, node
+		of := byTask[words[0]]
+		if len(of) == 0 {
+			t.Errorf("no document of %s", words[1])
+			continue
+		}
+		service, _, _ := strings.Cut(words[1], ".")
+		for _, d := range of {
+			if d.text("container.name") != words[1] || d.text("swarm.service.name") != service || d.text("swarm.stack") != "gauge" ||
+				d.text("swarm.node.name") != words[2] || d.text("host.name") != words[2] {
+				t.Errorf("want task %s of service %s on %s: %v", words[1], service, words[2], d)
+			}
+		}
+	}
+
+	said := func(name string) float64 {
+		v, err := metricOf(r.section(t, "said"), "swarmgauge_documents_"+name)
+		if err != nil {
+			t.Error(err)
+		}
+		return v
+	}
+	var had struct{ Count float64 }
+	if err := json.Unmarshal([]byte(r.section(t, "count")), &had); err != nil {
+		t.Fatal(err)
+	}
+	indexed, lost := said("indexed_total"), said("dead_total")+said("dropped_total")+said("collided_total")
+	if had.Count == 0 || had.Count != indexed || said("sampled_total")+said("found_total") != indexed+said("pending") || lost > 0 {
+		t.Errorf("Elasticsearch had %v documents; the agent said:\n%s", had.Count, r.section(t, "said"))
+	}
+	t.Logf("%v documents of %d tasks", had.Count, len(byTask))
 }

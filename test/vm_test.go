@@ -108,19 +108,49 @@ func TestUnifiedKernelPackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	if result.Status != 0 {
-		t.Errorf("tests failed:\n%s", result.Output)
+		t.Errorf("tests failed:\n%s", withoutPassed(result.Output))
 	}
 	for _, test := range regexp.MustCompile(`(?m)^--- SKIP: (\w+)`).FindAllStringSubmatch(result.Output, -1) {
 		if !slices.Contains(skipped, test[1]) {
-			t.Errorf("%s was skipped:\n%s", test[1], result.Output)
+			t.Errorf("%s was skipped", test[1])
 		}
 	}
 	passed := strings.Count(result.Output, "\n--- PASS: ")
 	live := strings.Count(result.Output, "\n--- PASS: TestLive")
 	if ok := strings.Count(result.Output, "\nPASS\n"); ok != len(packages) || live == 0 {
-		t.Errorf("%d packages passed, %d tests of live cgroups; want %d and some:\n%s", ok, live, len(packages), result.Output)
+		t.Errorf("%d packages passed, %d tests of live cgroups; want %d and some", ok, live, len(packages))
 	}
 	t.Logf("%d tests passed on a unified hierarchy, %d of them of its live cgroups", passed, live)
+}
+
+// withoutPassed returns what a verbose test binary printed, without what it printed of the
+// tests that passed: what is wanted of some thousand lines when one failed. What has
+// neither passed nor failed, like a test that panicked, stays.
+func withoutPassed(output string) string {
+	var rest, test strings.Builder
+	for line := range strings.Lines(output) {
+		if strings.HasPrefix(line, "=== RUN ") && !strings.Contains(line, "/") {
+			rest.WriteString(test.String())
+			test.Reset()
+		}
+		if strings.HasPrefix(line, "--- PASS: ") {
+			test.Reset()
+		} else if !strings.HasPrefix(strings.TrimLeft(line, " "), "--- PASS: ") {
+			test.WriteString(line)
+		}
+	}
+	return rest.String() + test.String()
+}
+
+func TestWithoutPassed(t *testing.T) {
+	const output = "=== RUN   TestA\n=== RUN   TestA/b\n    a_test.go:1: well\n--- PASS: TestA (0.01s)\n    --- PASS: TestA/b (0.01s)\n" +
+		"=== RUN   TestC\n    c_test.go:7: 1, want 2\n--- FAIL: TestC (0.00s)\n" +
+		"=== RUN   TestD\n--- PASS: TestD (0.00s)\nFAIL\n=== RUN   TestE\npanic: index out of range\n"
+	const want = "=== RUN   TestC\n    c_test.go:7: 1, want 2\n--- FAIL: TestC (0.00s)\n" +
+		"FAIL\n=== RUN   TestE\npanic: index out of range\n"
+	if got := withoutPassed(output); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // TestUnifiedKernelBare measures cgroups that no engine made.
@@ -238,6 +268,7 @@ func checkDocker(t *testing.T, r report) {
 	if err := json.Unmarshal([]byte(r.section(t, "inspect")), &containers); err != nil {
 		t.Fatalf("docker inspect: %v", err)
 	}
+	t.Run("units", func(t *testing.T) { checkUnits(t, r) })
 	_, burned := r.burning(t)
 	for _, where := range []string{"process", "container"} {
 		t.Run(where, func(t *testing.T) {
@@ -267,6 +298,32 @@ func checkDocker(t *testing.T, r report) {
 				t.Error("the agent's own container has no network numbers")
 			}
 		})
+	}
+}
+
+// checkUnits checks that systemd's units are measured where they are asked for, as all
+// cgroups are unless -docker_only is given, and nowhere else.
+func checkUnits(t *testing.T, r report) {
+	of := func(where, unit string) []document {
+		return selected(r.documents(t, where+" documents"), func(d document) bool { return d.text("container_Name") == unit })
+	}
+	r.quiet(t, "units log")
+	for _, unit := range []string{"/system.slice", "/system.slice/docker.service", "/system.slice/systemd-journald.service"} {
+		found := of("units", unit)
+		if len(found) != 1 {
+			t.Errorf("%d documents of %s, want one", len(found), unit)
+			continue
+		}
+		d := found[0]
+		if memory, _ := d.number("container.memory.usage_bytes"); memory < megabyte {
+			t.Errorf("%s uses %v bytes of memory", unit, memory)
+		}
+		if id, runtime := d.text("container.id"), d.text("container.runtime"); id != "" || runtime != "" {
+			t.Errorf("%s is the container %q of %q, want none", unit, id, runtime)
+		}
+		if others := of("process", unit); len(others) != 0 {
+			t.Errorf("%d documents of %s in spite of -docker_only", len(others), unit)
+		}
 	}
 }
 

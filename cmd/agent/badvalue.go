@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/swarmgauge/swarmgauge/cadvisor"
 )
 
 // right says what a value of an option is, where package flag says only that it can't be
@@ -49,6 +51,16 @@ func explainValue(fs *flag.FlagSet, err error) error {
 		return err
 	}
 	return fmt.Errorf("invalid value %s for flag -%s: %s", value, name, right(f, cause))
+}
+
+// explainGroup adds the nearest name to what is said of an unknown group of metrics.
+func explainGroup(err error) error {
+	var unknown *cadvisor.UnknownGroupError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	return fmt.Errorf("there is no group of metrics %q; did you mean %q? The groups are %s",
+		unknown.Name, nearest(unknown.Name, unknown.Groups), strings.Join(unknown.Groups, ", "))
 }
 
 // mostSpool is more than any node has to spare.

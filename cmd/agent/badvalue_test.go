@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -19,6 +21,11 @@ func TestBadValuesAreExplained(t *testing.T) {
 	f(nil, "-housekeeping_interval=1x", "-housekeeping_interval: it is a duration such as 10s")
 	f(nil, "-docker_only=yes", "-docker_only: it is true or false")
 	f([]string{"SWARMGAUGE_PORT="}, "", "in SWARMGAUGE_PORT: it is a whole number from 0")
+	file := filepath.Join(t.TempDir(), "port")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f([]string{"SWARMGAUGE_PORT_FILE=" + file}, "", `"x" in SWARMGAUGE_PORT_FILE (`+file)
 	f(nil, "-global_housekeeping_interval=-5s", "-global_housekeeping_interval is -5s")
 	f(nil, "-global_housekeeping_interval=0", "-global_housekeeping_interval is 0s")
 	f(nil, "-update_machine_info_interval=0", "-update_machine_info_interval is 0s")
@@ -34,6 +41,7 @@ func TestBadValuesAreExplained(t *testing.T) {
 		}
 	}
 	run("run -storage_driver=elasticsearch -storage_driver_es_host=ftp://x", `"ftp://x" isn't an http or https URL`)
+	run("run -storage_driver=elasticsearch -storage_driver_es_host=http://x:99999", "a port is a number from 1 to 65535")
 	run("version -x", "version takes no options")
 	run("healthcheck x", "healthcheck takes options only")
 	run("foo", "there are run, collect, setup")

@@ -227,7 +227,7 @@ func (c *checks) findName(ctx context.Context, address string, names []string) s
 func (c *checks) mendTemplate() mend {
 	o := c.o
 	options := ""
-	if o.ESIndex != "cadvisor" {
+	if o.ESIndex != defaultIndex {
 		options = " -storage_driver_es_index=" + o.ESIndex
 	}
 	address, _, _ := strings.Cut(o.ESHost, ",")

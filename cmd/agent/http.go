@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -51,6 +52,7 @@ const followsFromVerbosity = "follows from -" + verbosity
 // that goes well with cAdvisor, such as 30s.
 func (o *options) derive() {
 	o.deriveOutput()
+	o.ESIndex = cmp.Or(o.ESIndex, defaultIndex) // empty where a stack file's variable is
 	if o.Verbosity >= debugVerbosity && o.origins["log-level"] == "" {
 		o.LogLevel = "debug"
 		o.origins["log-level"] = followsFromVerbosity

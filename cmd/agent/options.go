@@ -14,8 +14,12 @@ import (
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/cadvisor"
+	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/web"
 )
+
+// defaultIndex is cAdvisor's.
+const defaultIndex = "cadvisor"
 
 // options are all settings. The precedence is flag, then environment, then default.
 type options struct {
@@ -147,7 +151,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
 	fs.StringVar(&o.StorageDrivers, "storage_driver", "", "where documents go: elasticsearch, stdout, both with a comma between them, or empty to keep them in the spool until there is an Elasticsearch; cAdvisor's others (bigquery, influxdb, kafka, redis, statsd) are accepted, and nothing is sent there")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
-	fs.StringVar(&o.ESIndex, "storage_driver_es_index", "cadvisor", "prefix of the daily indices, and name of their alias and template")
+	fs.StringVar(&o.ESIndex, "storage_driver_es_index", defaultIndex, "prefix of the daily indices, and name of their alias and template")
 
 	fs.StringVar(&o.EnableMetrics, "enable_metrics", "", "comma-separated groups of metrics that /metrics shows of containers, in place of all that -disable_metrics leaves; what is read of processes and sockets is read only if its group is on")
 	fs.StringVar(&o.DisableMetrics, "disable_metrics", cadvisor.DisabledByDefault, "comma-separated groups of metrics that /metrics leaves out")
@@ -321,7 +325,7 @@ func (o *options) fromEnvironment(fs *flag.FlagSet, environ []string) error {
 			value = strings.TrimRight(string(content), "\r\n")
 		}
 		if err := fs.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("invalid value %q in %s: %s", value, name, right(f, err.Error())))
+			errs = append(errs, fmt.Errorf("invalid value %q in %s: %s", value, o.origins[f.Name], right(f, err.Error())))
 		}
 	})
 	for name := range env {
@@ -345,15 +349,18 @@ func (o *options) check() error {
 		}
 	}
 	oneOf := func(name, value string, valid ...string) {
-		refuseIf(!slices.Contains(valid, value), "-%s can't be %q; did you mean %q? (%s)", name, value, nearest(value, valid), strings.Join(valid, ", "))
+		refuseIf(!slices.Contains(valid, value), "-%s can't be %q; did you mean %q? It is one of %s", name, value, nearest(value, valid), strings.Join(valid, ", "))
 	}
 	for driver := range strings.SplitSeq(o.StorageDrivers, ",") {
-		if !slices.Contains(otherDrivers(), driver) { // nobody means these who writes something else
-			oneOf("storage_driver", driver, "", "elasticsearch", "stdout")
+		if driver != "" && !slices.Contains(otherDrivers(), driver) { // nobody means these who writes something else
+			oneOf("storage_driver", driver, "elasticsearch", "stdout")
 		}
 	}
 	if _, err := o.groups(); err != nil {
-		refuse(err)
+		refuse(explainGroup(err))
+	}
+	if err := shipper.CheckIndexPrefix(o.ESIndex); err != nil {
+		refuse(fmt.Errorf("-storage_driver_es_index can't be %q: %w", o.ESIndex, err))
 	}
 	if _, err := o.eventLimits(); err != nil {
 		refuse(err)

@@ -50,6 +50,9 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 	}
 
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.ListenIP, strconv.Itoa(o.Port)))
+	if unresolved := (*net.DNSError)(nil); errors.As(err, &unresolved) {
+		return usageError{fmt.Errorf("-listen_ip can't be %q, which has no address; it is an address of this machine, such as 127.0.0.1, or empty for all of them", o.ListenIP)}
+	}
 	if err != nil {
 		return fmt.Errorf("can't listen on port %d: %w; choose another with -port, or an address of this machine with -listen_ip", o.Port, err)
 	}

@@ -50,7 +50,7 @@ func (s *state) health() web.Health {
 		h.Notes = append(h.Notes, "some containers have no network numbers, because the limit of open files is too low: raise it (ulimit -n)")
 	}
 	if loop.TooDeep > 0 {
-		h.Notes = append(h.Notes, fmt.Sprintf("%d cgroups lie more than twelve levels deep and are not measured; their parents' numbers contain theirs", loop.TooDeep))
+		h.Notes = append(h.Notes, fmt.Sprintf("%d cgroups lie more than %d levels deep and are not measured; their parents' numbers contain theirs", loop.TooDeep, cgroup.MaxDepth))
 	}
 	h.Collection = map[string]any{
 		"cgroup": s.parts.cgroups.Mode().String(), "containers": loop.Targets,
@@ -172,7 +172,7 @@ func loopFamilies(l collector.Stats) []web.Family {
 	return []web.Family{
 		{Name: "swarmgauge_build_info", Type: "gauge", Help: "1, with the version of the agent.", Samples: []web.Point{{Label: "version", LabelValue: versionString(), Value: 1}}},
 		gauge("swarmgauge_containers", "Cgroups that are measured now.", float64(l.Targets)),
-		gauge("swarmgauge_cgroups_too_deep", "Cgroups that are not measured because they lie more than twelve levels deep; those below them are not counted.", float64(l.TooDeep)),
+		gauge("swarmgauge_cgroups_too_deep", fmt.Sprintf("Cgroups that are not measured because they lie more than %d levels deep; those below them are not counted.", cgroup.MaxDepth), float64(l.TooDeep)),
 		counter("swarmgauge_sweeps_total", "Sweeps over all containers.", float64(l.Sweeps)),
 		counter("swarmgauge_sweep_seconds_total", "Time spent in sweeps.", l.Total.Seconds()),
 		gauge("swarmgauge_sweep_late_seconds", "By how much the last sweep began after its slot.", l.Late.Seconds()),

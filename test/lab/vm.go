@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,6 +28,9 @@ type VM struct {
 	// Disk is the path of a raw image on this machine. The script finds it as
 	// the NVMe disk $DISK, which takes direct IO. What is written there stays.
 	Disk string
+	// Reach is the address of a listener on this machine, and all of the world that the
+	// machine with systemd gets to: there it is $REACH. Where empty, there is no network.
+	Reach string
 	// Memory is in MiB. Where zero, it is 512, or 2048 with systemd.
 	Memory int
 	// Console gets everything that the machine prints, as it comes; nil is
@@ -92,6 +96,10 @@ func (vm VM) run(ctx context.Context, root string) (VMResult, error) {
 	if err := vm.writeInitrd(ctx, initrd); err != nil {
 		return VMResult{}, err
 	}
+	network, err := vm.network(ctx)
+	if err != nil {
+		return VMResult{}, err
+	}
 	memory := vm.Memory
 	if memory == 0 && root == "" {
 		memory = 512
@@ -102,7 +110,7 @@ func (vm VM) run(ctx context.Context, root string) (VMResult, error) {
 		// Not KVM: nested in another virtual machine, it may be there and hang.
 		"-accel", "tcg,thread=multi",
 		"-machine", "q35", "-cpu", "max", "-smp", "2", "-m", strconv.Itoa(memory),
-		"-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot",
+		"-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", network, "-no-reboot",
 		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initrd,
 		// Debian's docker-default profile needs AppArmor's tools, which the image
 		// lacks. Kernel messages would get between the lines of the script.
@@ -116,6 +124,38 @@ func (vm VM) run(ctx context.Context, root string) (VMResult, error) {
 	}
 	return vm.boot(ctx, args)
 }
+
+// The addresses of a machine and of the listener that it reaches, in the emulator's network.
+const (
+	reachFrom = "10.0.2.15/24"
+	reachTo   = "10.0.2.100:9200"
+)
+
+// network returns the argument for the machine's network interface.
+func (vm VM) network(ctx context.Context) (string, error) {
+	if vm.Reach == "" {
+		return "none", nil
+	}
+	host, port, err := net.SplitHostPort(vm.Reach)
+	if err != nil {
+		return "", err
+	}
+	box, err := busybox().get(ctx)
+	if err != nil {
+		return "", err
+	}
+	// One nc for each connection: the emulator's own way has one connection in all.
+	return fmt.Sprintf("user,model=virtio-net-pci,restrict=on,guestfwd=tcp:%s-cmd:%s nc %s %s",
+		reachTo, filepath.Join(box, "bin/busybox"), host, port), nil
+}
+
+// reach is what the script begins with on a machine that reaches something.
+const reach = `export REACH=` + reachTo + `
+modprobe virtio_net
+nic=$(ls /sys/bus/virtio/drivers/virtio_net/virtio*/net)
+ip address add ` + reachFrom + ` dev $nic
+ip link set $nic up
+`
 
 // nvme returns the arguments for a disk whose serial number is name.
 func nvme(name, image, options string) []string {
@@ -132,11 +172,15 @@ func (vm VM) writeInitrd(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
+	script := vm.Script
+	if vm.Reach != "" {
+		script = reach + script
+	}
 	files := []File{
 		{Name: "/", Source: box},
 		{Name: "/init", Data: vmInit},
 		{Name: "/payload/lab-run", Data: vmRun},
-		{Name: "/payload/lab-script", Data: vm.Script},
+		{Name: "/payload/lab-script", Data: script},
 	}
 	for _, f := range vm.Files {
 		f.Name = "/payload/" + f.Name

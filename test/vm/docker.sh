@@ -81,7 +81,9 @@ wait $process && echo "== status 0"
 # readings lie between two of the kernel's.
 echo "== later"
 sed "s,^,server/net/dev:," /proc/$(head -n 1 server/cgroup.procs)/net/dev
-for agent in process container; do
+# Asked for all that there is, the agent shows systemd's units.
+./agent collect json -docker= > units.documents 2> units.log
+for agent in process container units; do
 	echo "== $agent log"
 	cat $agent.log
 	echo "== $agent documents"

@@ -47,6 +47,45 @@ echo "== documents"
 documents=$(docker ps --quiet --filter name=gauge_elasticsearch)
 until [ "$(docker exec $documents wget -q -O - http://127.0.0.1:9200/documents | tee documents | grep -c '"swarm.service.name":"gauge_kibana"')" -gt 1 ] || [ $((patience -= 1)) = 0 ]; do sleep 2; done
 gzip -c documents | base64
+
+# The same file, with another Elasticsearch: a real one. Swarm puts new tasks into the place
+# of those whose environment has changed.
+echo "== moved"
+SWARMGAUGE_ES_HOST=http://$REACH docker stack deploy --resolve-image never -c swarm-global.yml gauge > /dev/null
+updated() { [ "$(docker service inspect --format '{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' $1)" = completed ]; }
+patience=150
+until updated gauge_agent && updated gauge_kibana || [ $((patience -= 1)) = 0 ]; do sleep 2; done
+tasks=$(docker service ps --no-trunc --filter desired-state=running --format '{{.ID}} {{.Name}}.{{.ID}} {{.Node}}' gauge_agent gauge_elasticsearch gauge_kibana)
+echo "$tasks"
+# ask PATH asks the real one.
+ask() { busybox wget -q -O - "http://$REACH/$1"; }
+known() {
+	for task in $(echo "$tasks" | cut -d " " -f 1); do
+		ask "cadvisor/_search?size=1&q=swarm.task.id:$task" | grep -q '"hits":\[{' || return
+	done
+}
+patience=100
+until known || [ $((patience -= 1)) = 0 ]; do sleep 1; done
+# What the agent says between two of its deliveries, and what there is.
+says() {
+	nsenter --net --target $(docker inspect --format '{{.State.Pid}}' $agent) \
+		busybox wget -q -O - http://127.0.0.1:8080/metrics | grep '^swarmgauge_documents_'
+}
+delivered() { says | grep -E '_(indexed|dead|dropped|collided)_'; }
+agent=$(docker ps --quiet --filter name=gauge_agent)
+patience=30
+until [ $((patience -= 1)) = 0 ]; do
+	before=$(delivered)
+	ask cadvisor/_refresh > /dev/null
+	count=$(ask cadvisor/_count)
+	said=$(says)
+	[ "$before" != "$(delivered)" ] || break
+	sleep 3
+done
+echo "== count"
+echo "$count"
+echo "== said"
+echo "$said"
 echo "== tables"
 wc -l < /proc/net/ip_vs
 echo "== log"
