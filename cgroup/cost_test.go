@@ -2,40 +2,26 @@ package cgroup
 
 import (
 	"bytes"
-	"runtime"
 	"testing"
-	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // Whatever a file holds, to parse it takes time and memory by its length: 64 KiB of each of
 // the real files, again and again, and of the same without sense.
 func TestParsersAreCheap(t *testing.T) {
 	const size = 64 << 10
-	var slowest time.Duration
-	var most float64
+	var most lab.Cost
 	f := func(name string, row *row, b []byte) {
 		t.Helper()
-		best := time.Hour
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		runs := 0
-		// A machine that does other things interrupts some runs, and not all of them.
-		for ; runs < 5 || best > 10*time.Millisecond && runs < 200; runs++ {
+		cost := lab.CheckCheap(t, name, b, func(b []byte) {
 			var k sink
 			var l layout
 			k.reset(new(metric.Sample))
-			began := time.Now()
 			k.parse(row, b, &l)
-			best = min(best, time.Since(began))
-		}
-		runtime.ReadMemStats(&after)
-		times := float64(after.TotalAlloc-before.TotalAlloc) / float64(runs) / float64(len(b))
-		slowest, most = max(slowest, best), max(most, times)
-		if best > 10*time.Millisecond || times > 8 {
-			t.Errorf("%s: %v, and %.1f times its length allocated", name, best, times)
-		}
+		})
+		most = lab.Cost{Time: max(most.Time, cost.Time), Memory: max(most.Memory, cost.Memory)}
 	}
 	for _, fx := range fixtures(t) {
 		if len(fx.b) == 0 {
@@ -46,7 +32,7 @@ func TestParsersAreCheap(t *testing.T) {
 		f(fx.name+" in one line", fx.row, bytes.ReplaceAll(long, []byte("\n"), []byte(" ")))
 		f(fx.name+" reversed", fx.row, reversed(long))
 	}
-	t.Logf("the slowest 64 KiB took %v, the most that was allocated is %.1f times the length", slowest, most)
+	t.Logf("64 KiB took at most %v", most)
 }
 
 func reversed(b []byte) []byte {

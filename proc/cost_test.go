@@ -2,43 +2,26 @@ package proc
 
 import (
 	"bytes"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/swarmgauge/swarmgauge/metric"
+	"github.com/swarmgauge/swarmgauge/test/lab"
 )
 
 // Whatever a file holds, to parse it takes time and memory by its length: 64 KiB of each of
 // the real files, again and again.
 func TestParsersAreCheap(t *testing.T) {
 	const size = 64 << 10
-	var slowest time.Duration
-	var most float64
+	var most lab.Cost
 	f := func(name string, text []byte, parse func([]byte, *metric.Sample)) {
 		t.Helper()
 		if len(text) == 0 {
 			return
 		}
 		text = bytes.Repeat(text, size/len(text)+1)[:size]
-		best := time.Hour
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		runs := 0
-		// A machine that does other things interrupts some runs, and not all of them.
-		for ; runs < 5 || best > 10*time.Millisecond && runs < 200; runs++ {
-			s := new(metric.Sample)
-			began := time.Now()
-			parse(text, s)
-			best = min(best, time.Since(began))
-		}
-		runtime.ReadMemStats(&after)
-		times := float64(after.TotalAlloc-before.TotalAlloc) / float64(runs) / size
-		slowest, most = max(slowest, best), max(most, times)
-		if best > 10*time.Millisecond || times > 8 {
-			t.Errorf("%s: %v, and %.1f times its length allocated", name, best, times)
-		}
+		cost := lab.CheckCheap(t, name, text, func(b []byte) { parse(b, new(metric.Sample)) })
+		most = lab.Cost{Time: max(most.Time, cost.Time), Memory: max(most.Memory, cost.Memory)}
 	}
 	for _, machine := range []string{v1Machine, v2Machine} {
 		for _, source := range nodeSources {
@@ -52,7 +35,7 @@ func TestParsersAreCheap(t *testing.T) {
 	f("cgroup", fixture(t, v1Machine+"/1/cgroup"), func(b []byte, _ *metric.Sample) { inContainer(b, idA) })
 	f("limits", fixture(t, v1Machine+"/28949/limits"), func(b []byte, s *metric.Sample) { parseLimits(b, s) })
 	f("os-release", []byte("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=x\n"), func(b []byte, _ *metric.Sample) { prettyName(bytes.NewReader(b)) })
-	t.Logf("the slowest 64 KiB took %v, the most that was allocated is %.1f times the length", slowest, most)
+	t.Logf("64 KiB took at most %v", most)
 }
 
 func FuzzOSRelease(f *testing.F) {

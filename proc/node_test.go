@@ -131,7 +131,7 @@ func TestNodeBrokenFiles(t *testing.T) {
 			if err = n.Read(s, true); !errors.Is(err, hang.ErrHung) {
 				return err
 			}
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) // a quarter of it may be waited then
 		}
 		return err
 	}

@@ -86,13 +86,21 @@ func TestUnifiedKernelPackages(t *testing.T) {
 		files = append(files, module)
 		script.WriteString("insmod ./" + module.Name + "\n")
 	}
-	script.WriteString("failed=0\n")
+	// Interfaces that have counted something before the tests: questions that nobody answers.
+	script.WriteString(`failed=0
+ip link set lo up
+ip link add eth0 type veth # and its other end, veth0
+ip address add 192.0.2.1/24 dev eth0
+ip link set eth0 up
+ip link set veth0 up
+ping -c 2 -w 2 192.0.2.2 > /dev/null
+grep veth0: /proc/net/dev
+`)
 	skipped := []string{
-		"TestLivePartlyGone",                    // about v1
-		"TestFoundRunningHasNoPastOnTheNetwork", // wants an interface; there is none
-		"TestFilesystemsAgainstStatfs",          // wants the filesystem of a disk; there all are in memory
-		"TestProcessesArePS",                    // wants procps' ps; there it is busybox's
-		"TestWalkIsDu",                          // wants GNU's du; there it is busybox's
+		"TestLivePartlyGone",           // about v1
+		"TestFilesystemsAgainstStatfs", // wants the filesystem of a disk; there all are in memory
+		"TestProcessesArePS",           // wants procps' ps; there it is busybox's
+		"TestWalkIsDu",                 // wants GNU's du; there it is busybox's
 	}
 	packages := []string{"cgroup", "proc", "collector"}
 	for _, name := range packages {
