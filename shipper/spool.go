@@ -441,13 +441,13 @@ func (s *spool) degrade(err error) {
 	s.statfsAt = time.Time{}
 	s.mu.Lock()
 	first := s.accounts.fault == ""
-	s.accounts.fault = err.Error()
+	s.accounts.fault = err.Error() + ": " + spoolRemedy(err)
 	if first {
 		s.accounts.faultAt = s.sys.now()
 	}
 	s.mu.Unlock()
 	if first {
-		s.log.Error("spool: the disk doesn't take batches; they are kept in memory", zap.Error(err))
+		s.log.Error("spool: the disk doesn't take batches; they are kept in memory", zap.Error(err), zap.String("remedy", spoolRemedy(err)))
 	}
 	if errors.Is(err, unix.ENOENT) {
 		s.abandon()

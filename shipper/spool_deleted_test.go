@@ -112,7 +112,10 @@ func spoolDeleted(t *testing.T, blows int, ambiguous bool) string {
 		}
 		begin := time.Now()
 		if k.complaint != "" {
-			eventually(t, k.name+" is told", func() bool { return strings.Contains(s.Stats().DiskFault, k.complaint) })
+			eventually(t, k.name+" is told, and what mends it", func() bool {
+				fault := s.Stats().DiskFault
+				return strings.Contains(fault, k.complaint) && strings.Contains(fault, "-spool-dir")
+			})
 			if err := k.putRight(); err != nil {
 				t.Fatal(err)
 			}

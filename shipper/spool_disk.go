@@ -351,6 +351,17 @@ func fullDisk(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
+// spoolRemedy says what a person does about a disk that doesn't take batches.
+func spoolRemedy(err error) string {
+	switch {
+	case fullDisk(err) || errors.Is(err, errNoRoom):
+		return "make room on the disk below the spool"
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return "mount a volume that the agent may write to where -spool-dir says, or name another folder there"
+	}
+	return "the kernel's log (dmesg) says what is wrong with the disk"
+}
+
 // damaged tells that what is under the name of a batch will never be that batch again:
 // it is gone, isn't a file, or holds something else.
 func damaged(err error) bool {

@@ -625,12 +625,7 @@ func (m measured) matchesKernel(t *testing.T) {
 // usesItsQuota checks the use of CPU time while the load was all that there was.
 func (m measured) usesItsQuota(t *testing.T, r report) {
 	t.Helper()
-	from, to := r.burning(t)
-	steady := selected(m.documents, func(d document) bool {
-		seconds, _ := d.number("sample.interval_seconds")
-		begin := d.time().Add(-time.Duration(seconds * float64(time.Second)))
-		return begin.After(from) && d.time().Before(to)
-	})
+	steady := whileBurning(t, r, m.documents)
 	seconds := sum(steady, "sample.interval_seconds")
 	if seconds < cpuSeconds/2 {
 		t.Fatalf("%s: %d documents cover %v s of %d s", m.name, len(steady), seconds, cpuSeconds)
@@ -649,6 +644,17 @@ func (m measured) usesItsQuota(t *testing.T, r report) {
 		}
 	}
 	m.shows(t, "container.cpu.limit_cores", cpuCores)
+}
+
+// whileBurning returns the documents of the time in which the load of the CPU was the only work.
+func whileBurning(t *testing.T, r report, documents []document) []document {
+	t.Helper()
+	from, to := r.burning(t)
+	return selected(documents, func(d document) bool {
+		seconds, _ := d.number("sample.interval_seconds")
+		begin := d.time().Add(-time.Duration(seconds * float64(time.Second)))
+		return begin.After(from) && d.time().Before(to)
+	})
 }
 
 // holds checks anonymous memory against that of the same program holding nothing.
