@@ -45,7 +45,7 @@ func CheckIndexPrefix(prefix string) error {
 	const most = 255 - len("-2006.01.02") // bytes
 	switch {
 	case strings.ContainsAny(prefix, "\\/*?\"<>| ,#:") || strings.ContainsFunc(prefix, unicode.IsControl) || !utf8.ValidString(prefix):
-		return errors.New(`names of indices have no spaces and none of \ / * ? " < > | , # :`)
+		return errors.New(`none of \ / * ? " < > | , # : may stand in a name of an index, and no space`)
 	case strings.ToLower(prefix) != prefix:
 		return fmt.Errorf("names of indices are in lower case: %s", strings.ToLower(prefix))
 	case strings.HasPrefix(prefix, "-") || strings.HasPrefix(prefix, "_") || strings.HasPrefix(prefix, "+"):

@@ -52,7 +52,7 @@ func TestBadInputGetsOneSentence(t *testing.T) {
 	f(nil, "-storage_driver=influx", `-storage_driver can't be "influx"`)
 	f(nil, "-storage_driver=elastic", `did you mean "elasticsearch"? It is one of elasticsearch, stdout`)
 	f(nil, "-storage_driver_es_index=Metrics", "in lower case: metrics")
-	f(nil, "-storage_driver_es_index=a:b", "names of indices have no spaces")
+	f(nil, "-storage_driver_es_index=a:b", "may stand in a name of an index")
 	f(nil, "-listen_ip=no.such.name.invalid -spool-dir="+t.TempDir(), `-listen_ip can't be "no.such.name.invalid"`)
 	f(nil, "-storage_driver=elasticsearch,stdou", `-storage_driver can't be "stdou"; did you mean "stdout"?`)
 	f(nil, "-enable_metrics=cpu,memry", `no group of metrics "memry"; did you mean "memory"? The groups are advtcp, app, cpu`)
