@@ -129,9 +129,9 @@ func checkMoved(t *testing.T, r report, server *lab.ElasticsearchServer) {
 	if err := json.Unmarshal([]byte(r.section(t, "count")), &had); err != nil {
 		t.Fatal(err)
 	}
-	indexed, lost := said("indexed_total"), said("dead_total")+said("dropped_total")+said("collided_total")
-	if had.Count == 0 || had.Count != indexed || said("sampled_total")+said("found_total") != indexed+said("pending") || lost > 0 {
-		t.Errorf("Elasticsearch had %v documents; the agent said:\n%s", had.Count, r.section(t, "said"))
+	indexed, found, lost := said("indexed_total"), said("found_total"), said("dead_total")+said("dropped_total")+said("collided_total")
+	if had.Count == 0 || had.Count != indexed-found || had.Count != said("sampled_total")-said("pending") || lost > 0 {
+		t.Errorf("Elasticsearch had %v documents of the newest agent, of\n%s, which said:\n%s", had.Count, r.section(t, "agents"), r.section(t, "said"))
 	}
-	t.Logf("%v documents of %d tasks", had.Count, len(byTask))
+	t.Logf("%v documents of the newest agent, %d in all, of %d tasks", had.Count, len(docs), len(byTask))
 }
