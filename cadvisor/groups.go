@@ -23,7 +23,7 @@ const DisabledByDefault = "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,proces
 // Groups is a set of groups of metrics.
 type Groups uint32
 
-// UnknownGroupError is a word in a list of groups that is none.
+// UnknownGroupError is a word in a list of groups that names none.
 type UnknownGroupError struct {
 	Name   string
 	Groups []string // all that there are; nobody may change them

@@ -21,7 +21,7 @@ func TestParsersAreCheap(t *testing.T) {
 			k.reset(new(metric.Sample))
 			k.parse(row, b, &l)
 		})
-		most = lab.Cost{Time: max(most.Time, cost.Time), Memory: max(most.Memory, cost.Memory)}
+		most = most.Max(cost)
 	}
 	for _, fx := range fixtures(t) {
 		if len(fx.b) == 0 {

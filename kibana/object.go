@@ -16,7 +16,8 @@ const (
 	panelVersion = "8.9.0"
 )
 
-// DefaultPrefix is the prefix of indices for which the committed objects are made.
+// DefaultPrefix is the prefix of indices for which the committed objects are made: the agent's
+// own default, which is cAdvisor's.
 const DefaultPrefix = "cadvisor"
 
 // Object is one saved object of Kibana.

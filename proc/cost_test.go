@@ -21,7 +21,7 @@ func TestParsersAreCheap(t *testing.T) {
 		}
 		text = bytes.Repeat(text, size/len(text)+1)[:size]
 		cost := lab.CheckCheap(t, name, text, func(b []byte) { parse(b, new(metric.Sample)) })
-		most = lab.Cost{Time: max(most.Time, cost.Time), Memory: max(most.Memory, cost.Memory)}
+		most = most.Max(cost)
 	}
 	for _, machine := range []string{v1Machine, v2Machine} {
 		for _, source := range nodeSources {

@@ -80,7 +80,7 @@ func (b *Batch) Action(unixMilli int64) []byte {
 	if day := min(max(ms, firstIndex), lastIndex) / 86400e3; b.index == nil || day != b.day {
 		b.day = day
 		b.index = append(append(b.index[:0], b.prefix...), '-')
-		b.index = time.UnixMilli(day*86400e3).UTC().AppendFormat(b.index, "2006.01.02")
+		b.index = time.UnixMilli(day*86400e3).UTC().AppendFormat(b.index, dayLayout)
 	}
 	var id [24]byte
 	binary.BigEndian.PutUint64(id[0:], uint64(ms)<<16)

@@ -439,15 +439,16 @@ func (s *spool) degrade(err error) {
 	}
 	s.retryAt = s.sys.now().Add(wait)
 	s.statfsAt = time.Time{}
+	remedy := spoolRemedy(err)
 	s.mu.Lock()
 	first := s.accounts.fault == ""
-	s.accounts.fault = err.Error() + ": " + spoolRemedy(err)
+	s.accounts.fault = err.Error() + ": " + remedy
 	if first {
 		s.accounts.faultAt = s.sys.now()
 	}
 	s.mu.Unlock()
 	if first {
-		s.log.Error("spool: the disk doesn't take batches; they are kept in memory", zap.Error(err), zap.String("remedy", spoolRemedy(err)))
+		s.log.Error("spool: the disk doesn't take batches; they are kept in memory", zap.Error(err), zap.String("remedy", remedy))
 	}
 	if errors.Is(err, unix.ENOENT) {
 		s.abandon()

@@ -42,7 +42,7 @@ type templateMeta struct {
 // CheckIndexPrefix returns what keeps Elasticsearch from having indices <prefix>-YYYY.MM.DD
 // (Elasticsearch's "Create index API", "Index names"); "" stands for the default.
 func CheckIndexPrefix(prefix string) error {
-	const most = 255 - len("-2006.01.02") // bytes
+	const most = 255 - len("-"+dayLayout) // bytes
 	switch {
 	case strings.ContainsAny(prefix, "\\/*?\"<>| ,#:") || strings.ContainsFunc(prefix, unicode.IsControl) || !utf8.ValidString(prefix):
 		return errors.New(`none of \ / * ? " < > | , # : may stand in a name of an index, and no space`)

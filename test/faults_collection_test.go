@@ -670,7 +670,7 @@ func TestC02ProcessIDsUsedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", "echo 400 > /proc/sys/kernel/pid_max && cat /proc/sys/kernel/pid_max").CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "400" {
-		t.Skipf("SKIPPED, needs a kernel with a limit of process ids for each namespace (Linux 6.14): %v %s", err, out)
+		t.Skipf("SKIPPED, needs a kernel with a limit of process ids for each namespace: run it on Linux 6.14: %v %s", err, out)
 	}
 	if after, _ := os.ReadFile("/proc/sys/kernel/pid_max"); string(after) != string(before) {
 		os.WriteFile("/proc/sys/kernel/pid_max", before, 0)

@@ -18,17 +18,9 @@ var stackScript string // immutable
 // machine is emulated, so that the file's Elasticsearch and Kibana are fakes. Then it is
 // deployed again, for a real Elasticsearch elsewhere.
 func TestStackOfPlainSwarm(t *testing.T) {
-	lab.Need(t, lab.Systemd, lab.Elasticsearch)
+	lab.Need(t, lab.Systemd)
 	t.Parallel() // most of the time one of its processors has something to do
-	server, err := lab.StartElasticsearch(t.Context(), lab.ElasticsearchConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := lab.ElasticsearchFor(t, lab.ElasticsearchConfig{})
 	wanted, objects := exportOfAll(t)
 	var script strings.Builder
 	fmt.Fprintf(&script, "WANTED=%d\nagent_image() {\n\tmkdir root && mv agent root/ && tar -C root -c . | docker import", objects)

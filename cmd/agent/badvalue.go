@@ -59,8 +59,7 @@ func explainGroup(err error) error {
 	if !errors.As(err, &unknown) {
 		return err
 	}
-	return fmt.Errorf("there is no group of metrics %q; did you mean %q? The groups are %s",
-		unknown.Name, nearest(unknown.Name, unknown.Groups), strings.Join(unknown.Groups, ", "))
+	return fmt.Errorf("%w; did you mean %q?", err, nearest(unknown.Name, unknown.Groups))
 }
 
 // mostSpool is more than any node has to spare.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/swarmgauge/swarmgauge/kibana"
 	"github.com/swarmgauge/swarmgauge/shipper"
 )
 
@@ -227,7 +228,7 @@ func (c *checks) findName(ctx context.Context, address string, names []string) s
 func (c *checks) mendTemplate() mend {
 	o := c.o
 	options := ""
-	if o.ESIndex != defaultIndex {
+	if o.ESIndex != kibana.DefaultPrefix {
 		options = " -storage_driver_es_index=" + o.ESIndex
 	}
 	address, _, _ := strings.Cut(o.ESHost, ",")

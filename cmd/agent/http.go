@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/swarmgauge/swarmgauge/collector"
+	"github.com/swarmgauge/swarmgauge/kibana"
 	"github.com/swarmgauge/swarmgauge/metric"
 	"github.com/swarmgauge/swarmgauge/web"
 )
@@ -52,7 +53,7 @@ const followsFromVerbosity = "follows from -" + verbosity
 // that goes well with cAdvisor, such as 30s.
 func (o *options) derive() {
 	o.deriveOutput()
-	o.ESIndex = cmp.Or(o.ESIndex, defaultIndex) // empty where a stack file's variable is
+	o.ESIndex = cmp.Or(o.ESIndex, kibana.DefaultPrefix) // empty where a stack file's variable is
 	if o.Verbosity >= debugVerbosity && o.origins["log-level"] == "" {
 		o.LogLevel = "debug"
 		o.origins["log-level"] = followsFromVerbosity

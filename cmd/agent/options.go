@@ -14,12 +14,10 @@ import (
 	"time"
 
 	"github.com/swarmgauge/swarmgauge/cadvisor"
+	"github.com/swarmgauge/swarmgauge/kibana"
 	"github.com/swarmgauge/swarmgauge/shipper"
 	"github.com/swarmgauge/swarmgauge/web"
 )
-
-// defaultIndex is cAdvisor's.
-const defaultIndex = "cadvisor"
 
 // options are all settings. The precedence is flag, then environment, then default.
 type options struct {
@@ -151,7 +149,7 @@ func (o *options) flags(output io.Writer) *flag.FlagSet {
 	fs.IntVar(&o.MaxProcs, "max_procs", 0, "CPUs that the agent may use at once; 0 for one, which is all it needs (cAdvisor: all)")
 	fs.StringVar(&o.StorageDrivers, "storage_driver", "", "where documents go: elasticsearch, stdout, both with a comma between them, or empty to keep them in the spool until there is an Elasticsearch; cAdvisor's others (bigquery, influxdb, kafka, redis, statsd) are accepted, and nothing is sent there")
 	fs.StringVar(&o.ESHost, "storage_driver_es_host", "http://localhost:9200", "comma-separated URLs of Elasticsearch")
-	fs.StringVar(&o.ESIndex, "storage_driver_es_index", defaultIndex, "prefix of the daily indices, and name of their alias and template")
+	fs.StringVar(&o.ESIndex, "storage_driver_es_index", kibana.DefaultPrefix, "prefix of the daily indices, and name of their alias and template")
 
 	fs.StringVar(&o.EnableMetrics, "enable_metrics", "", "comma-separated groups of metrics that /metrics shows of containers, in place of all that -disable_metrics leaves; what is read of processes and sockets is read only if its group is on")
 	fs.StringVar(&o.DisableMetrics, "disable_metrics", cadvisor.DisabledByDefault, "comma-separated groups of metrics that /metrics leaves out")

@@ -50,7 +50,7 @@ func (p program) runAgent(ctx context.Context, args []string) error {
 	}
 
 	listener, err := net.Listen("tcp", net.JoinHostPort(o.ListenIP, strconv.Itoa(o.Port)))
-	if unresolved := (*net.DNSError)(nil); errors.As(err, &unresolved) {
+	if unresolved := (*net.DNSError)(nil); errors.As(err, &unresolved) && unresolved.IsNotFound {
 		return usageError{fmt.Errorf("-listen_ip can't be %q, which has no address; it is an address of this machine, such as 127.0.0.1, or empty for all of them", o.ListenIP)}
 	}
 	if err != nil {

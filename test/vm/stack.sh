@@ -1,5 +1,5 @@
-# deploy/swarm-global.yml as it is, on a Swarm as it is after docker swarm init: with the
-# ingress mesh and virtual addresses, which need IPVS.
+# deploy/swarm-global.yml as it is, on a Swarm with the ingress mesh and virtual addresses,
+# which need IPVS.
 #
 # The test that embeds this file defines agent_image, which makes the image swarmgauge:1 of the
 # agent. What it prints is in sections, each begun by a line "== name".
